@@ -1,0 +1,109 @@
+/** The native addon's contract: what `bindings/` exports, typed. Nothing outside `lib/` sees it. */
+
+/** Element types of a {@link NativeVector}. */
+export type NativeDType = 'float32' | 'float64' | 'int32' | 'uint8';
+export type NativeArray = Float32Array | Float64Array | Int32Array | Uint8Array;
+
+export interface NativeGraph {
+  /** Declares a named flat array; returns its number. */
+  slot(name: string, kind: 'real' | 'index', size: number): number;
+  /** Adds a node (native/ir/op.def); returns its id. `shape` only for leaves, reshape, expand and random. */
+  node(op: string, inputs: number[], ints?: number[], reals?: number[], shape?: number[]): number;
+  /** Adds a fused node (native/ir/fused.def) that computes the same as node `fallback`. */
+  fused(kind: string, inputs: number[], ints: number[], reals: number[], fallback: number): number;
+  shape(id: number): number[];
+  kind(id: number): 'real' | 'index';
+  /** -1 where no differentiable path leads to that entry of `wrt`. */
+  vjp(outputs: number[], cotangents: number[], wrt: number[]): number[];
+  jvp(outputs: number[], wrt: number[], tangents: number[]): number[];
+  dump(roots: number[]): string;
+  readonly size: number;
+  compile(options: {
+    outputs: { node: number; slot: number; offset: number }[];
+    dtype: 'float32' | 'float64';
+    varying: number[];
+    fuse: boolean;
+    device: string;
+  }): NativeProgram;
+  dispose(): void;
+}
+
+export interface NativeRunStats {
+  sharedLaunches: number;
+  varyingLaunches: number;
+  chunks: number;
+  chunkMembers: number;
+  arenaBytes: number;
+}
+
+export interface NativeProgram {
+  /** One entry per slot of the graph, by slot number. */
+  readonly slots: {
+    name: string;
+    kind: 'real' | 'index';
+    size: number;
+    varies: boolean;
+    read: boolean;
+    written: boolean;
+  }[];
+  /** Length of the launch lists (they do not depend on the number of members) and the memory plan in bytes. */
+  readonly plan: {
+    sharedLaunches: number;
+    varyingLaunches: number;
+    sharedBytes: number;
+    memberBytes: number;
+    scratchBytes: number;
+  };
+  dump(): string;
+  /** `vectors[slot]`, null where the program needs none. */
+  run(
+    vectors: (NativeVector | null)[],
+    options: { members: number; threads: number; memoryLimit: number },
+  ): NativeJob<NativeRunStats>;
+  dispose(): void;
+}
+
+export interface NativeVector {
+  readonly dtype: NativeDType;
+  readonly rows: number;
+  readonly size: number;
+  /** Copies elements [offset, offset + target.length) of a row. The array's type must match dtype. */
+  read(row: number, offset: number, target: NativeArray): void;
+  write(row: number, offset: number, source: NativeArray): void;
+  /** Philox numbers drawn by logical index: element i of row r is draw(seeds[r], purpose, stream, epoch, step, i). */
+  random(options: {
+    offset: number;
+    length: number;
+    distribution: 'uniform' | 'normal' | 'rademacher';
+    seeds: number[];
+    purpose: 'init' | 'order' | 'augment' | 'probe';
+    stream: number;
+    epoch: number;
+    step: number;
+    scale: number;
+    shift: number;
+  }): void;
+  fill(value: number): void;
+  dispose(): void;
+}
+
+/** Work on a native thread. `cancel` asks it to stop; the promise then rejects with code ABORTED. */
+export interface NativeJob<T> {
+  readonly promise: Promise<T>;
+  cancel(): void;
+}
+
+export interface NativeAddon {
+  Graph: new () => NativeGraph;
+  Vector: new (dtype: NativeDType, rows: number, size: number) => NativeVector;
+  /** Bytes held by native vectors and arenas in this process now. */
+  nativeBytes(): number;
+  info(): {
+    version: string;
+    compiler: string;
+    blas: string;
+    simd: { used: string; available: string[] };
+    threads: number;
+    devices: { name: string; available: boolean; reason?: string }[];
+  };
+}

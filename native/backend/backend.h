@@ -1,0 +1,29 @@
+// Backend: the small interface behind which kernels live. The CPU implements it here, CUDA in libptmz_cuda.
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "backend/launch.h"
+
+namespace ptmz {
+
+// Faults that a kernel finds in data (an index out of range); the executor turns them into typed errors.
+struct KernelFault {
+  int32_t launch = -1;
+  int64_t value = 0, limit = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual const char* name() const = 0;
+  // Fills `blocks` and `scratch_bytes` of a launch from its shapes alone.
+  virtual void prepare(Launch& launch, DType real) const = 0;
+  // Runs blocks [begin, end). pointers[i] is the address of operand i's element 0 (offset and member already added).
+  virtual void run(const Launch& launch, const Instr* instrs, DType real, void* const* pointers, int64_t begin,
+                   int64_t end, void* scratch, KernelFault& fault) const = 0;
+};
+
+Backend& cpu_backend();
+
+}  // namespace ptmz

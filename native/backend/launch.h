@@ -1,0 +1,72 @@
+// Launch: one step of a program as plain data - no pointers, no closures - so that the same list can be walked by CPU
+// threads, captured as a CUDA graph, printed and tested.
+#pragma once
+#include <cstdint>
+
+namespace ptmz {
+
+inline constexpr int kLaunchRank = 8;
+inline constexpr int kMaxOperands = 16;
+
+enum class DType : uint8_t { f32, f64, i32, u8 };
+
+enum class LaunchCode : int32_t {
+  map,               // out[i] = f(operands[i]): an instruction list over the iteration space
+  reduce_sum,        // out[o] = sum over r of f(operands[o, r])
+  reduce_max,
+  copy_index,        // strided copy of an index value
+  argmax,
+  iota,
+  random,
+  matmul,
+  conv2d,
+  conv2d_input,
+  conv2d_weight,
+  pool_argmax,
+  gather,
+  scatter_add,
+  softmax_cross_entropy,
+  softmax_cross_entropy_backward,
+  count
+};
+const char* name(LaunchCode code);
+
+// Where an operand lives: buffer 0 = shared arena, 1 = member arena, 2 + k = slot k; -1 = an immediate value.
+// Offsets and strides are in elements of the operand's kind (real or index), arena offsets too.
+struct Operand {
+  int32_t buffer;
+  bool varies;    // per member: the executor adds the member stride of the buffer
+  bool is_index;  // int32 elements, else the program's real type
+  int64_t offset;
+  int64_t strides[kLaunchRank];
+  double value;  // immediate
+};
+
+// One instruction of a map or of a reduction's prologue. Registers hold one block of elements each;
+// registers 0..operands-2 are the loaded inputs (operand 1 + r).
+struct Instr {
+  uint8_t op;  // ir Op, elementwise ones only
+  uint8_t comparison;
+  uint8_t out, a, b, c;
+  double value;  // exponent of pow
+};
+
+struct Launch {
+  LaunchCode code;
+  bool varies;   // runs once per member, else once per run
+  int32_t node;  // the graph node it computes, for dumps and errors
+  // Iteration space. map: the output's. Reductions: kept axes first (kept_rank of them), then reduced ones.
+  // Other codes: see the kernel.
+  int32_t rank, kept_rank;
+  int64_t shape[kLaunchRank];
+  bool column;  // reductions: the innermost axis in memory is a kept one
+  int32_t operand_count;
+  Operand operands[kMaxOperands];  // operand 0 is the output
+  int64_t ints[20];
+  double reals[2];
+  int32_t instr_begin, instr_count, result_register, register_count;
+  // Set by the backend: independent pieces of work, cut by shape alone, and scratch bytes for one of them.
+  int64_t blocks, scratch_bytes;
+};
+
+}  // namespace ptmz

@@ -1,0 +1,55 @@
+// Vector: P rows of n elements in memory, and the count of native bytes that all of them hold.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "backend/launch.h"
+
+namespace ptmz {
+
+int64_t dtype_bytes(DType dtype);
+const char* dtype_name(DType dtype);
+
+// 64-byte aligned, zeroed memory, counted. Throws OUT_OF_MEMORY with the bytes asked.
+class Buffer {
+ public:
+  Buffer() = default;
+  explicit Buffer(int64_t bytes);
+  ~Buffer();
+  Buffer(Buffer&& other) noexcept;
+  Buffer& operator=(Buffer&& other) noexcept;
+  void* data() const { return data_; }
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  void* data_ = nullptr;
+  int64_t bytes_ = 0;
+};
+int64_t native_bytes();  // held by all Buffers of this process now
+
+class Vector {
+ public:
+  Vector(DType dtype, int64_t rows, int64_t size);
+  DType dtype() const { return dtype_; }
+  int64_t rows() const { return rows_; }
+  int64_t size() const { return size_; }
+  int64_t bytes() const { return buffer_.bytes(); }
+  void* row(int64_t r) const { return static_cast<char*>(buffer_.data()) + r * size_ * dtype_bytes(dtype_); }
+  template <typename T>
+  T* as(int64_t r = 0) const { return static_cast<T*>(row(r)); }
+
+  // Shared by readers or held by one writer; a job takes these before it starts. Throws BUSY.
+  void lock_read(const char* what);
+  void lock_write(const char* what);
+  void unlock_read();
+  void unlock_write();
+
+ private:
+  DType dtype_;
+  int64_t rows_, size_;
+  Buffer buffer_;
+  std::atomic<int> lock_{0};  // > 0: readers; -1: a writer
+};
+
+}  // namespace ptmz
