@@ -35,9 +35,9 @@ struct Program {
   std::vector<Launch> shared;      // run once per run
   std::vector<Launch> varying;     // run once per member
   std::vector<Instr> instrs;
-  int64_t shared_bytes = 0;  // S of the plan: S + P * V
-  int64_t member_bytes = 0;  // V
-  int64_t scratch_bytes = 0; // per thread
+  int64_t shared_bytes = 0;   // S of the plan: S + P * V
+  int64_t member_bytes = 0;   // V
+  int64_t scratch_bytes = 0;  // per thread
   const Backend* backend = nullptr;
 
   std::string dump() const;

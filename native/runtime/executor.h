@@ -12,8 +12,8 @@ namespace ptmz {
 
 struct RunOptions {
   int64_t members = 1;
-  int threads = 0;           // 0: all cores
-  int64_t memory_limit = 0;  // bytes for arenas and scratch; 0: what the machine has free
+  int threads = 0;                          // 0: all cores
+  int64_t memory_limit = 0;                 // bytes for arenas and scratch; 0: what the machine has free
   const std::atomic<bool>* stop = nullptr;  // polled between launches; throws ABORTED
 };
 
@@ -33,6 +33,7 @@ class Executor {
   RunStats run(const std::vector<Vector*>& vectors, const RunOptions& options);
 
  private:
+  int64_t held_bytes() const;  // arenas and scratch
   std::shared_ptr<const Program> program_;
   Buffer shared_arena_, member_arenas_, scratch_;
 };

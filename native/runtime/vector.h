@@ -37,7 +37,9 @@ class Vector {
   int64_t bytes() const { return buffer_.bytes(); }
   void* row(int64_t r) const { return static_cast<char*>(buffer_.data()) + r * size_ * dtype_bytes(dtype_); }
   template <typename T>
-  T* as(int64_t r = 0) const { return static_cast<T*>(row(r)); }
+  T* as(int64_t r = 0) const {
+    return static_cast<T*>(row(r));
+  }
 
   // Shared by readers or held by one writer; a job takes these before it starts. Throws BUSY.
   void lock_read(const char* what);

@@ -1,0 +1,60 @@
+// The text form of a program: one line per launch.
+#include "compile/program.h"
+
+namespace ptmz {
+
+const char* name(LaunchCode code) {
+  static const char* const names[] = {"map",
+                                      "reduce_sum",
+                                      "reduce_max",
+                                      "copy_index",
+                                      "argmax",
+                                      "iota",
+                                      "random",
+                                      "matmul",
+                                      "conv2d",
+                                      "conv2d_input",
+                                      "conv2d_weight",
+                                      "pool_argmax",
+                                      "gather",
+                                      "scatter_add",
+                                      "softmax_cross_entropy",
+                                      "softmax_cross_entropy_backward"};
+  static_assert(std::size(names) == static_cast<size_t>(LaunchCode::count));
+  return names[static_cast<int>(code)];
+}
+
+namespace {
+
+std::string address(const Program& program, const Operand& o) {
+  if (o.buffer < 0) return std::to_string(o.value);
+  const std::string base = o.buffer == 0 ? "shared" : o.buffer == 1 ? "member" : program.slots[o.buffer - 2].name;
+  return base + "+" + std::to_string(o.offset) + (o.varies ? "*" : "");
+}
+
+std::string line(const Program& program, const Launch& l) {
+  std::string out = std::string(name(l.code)) + " [";
+  for (int32_t d = 0; d < l.rank; ++d) out += (d == 0 ? "" : d == l.kept_rank ? "|" : ",") + std::to_string(l.shape[d]);
+  out += "] " + address(program, l.operands[0]) + " <-";
+  for (int32_t i = 1; i < l.operand_count; ++i) out += " " + address(program, l.operands[i]);
+  if (l.instr_count > 0) {
+    out += " {";
+    for (int32_t i = 0; i < l.instr_count; ++i)
+      out += (i ? " " : "") + std::string(info(static_cast<Op>(program.instrs[l.instr_begin + i].op)).name);
+    out += "}";
+  }
+  return out + " blocks=" + std::to_string(l.blocks) + " %" + std::to_string(l.node) + "\n";
+}
+
+}  // namespace
+
+std::string Program::dump() const {
+  std::string out =
+      "shared " + std::to_string(shared.size()) + " launches, " + std::to_string(shared_bytes) + " bytes\n";
+  for (const Launch& l : shared) out += "  " + line(*this, l);
+  out += "per member " + std::to_string(varying.size()) + " launches, " + std::to_string(member_bytes) + " bytes\n";
+  for (const Launch& l : varying) out += "  " + line(*this, l);
+  return out;
+}
+
+}  // namespace ptmz

@@ -1,0 +1,23 @@
+// Fusion: which fused nodes a program keeps, and which elementwise nodes are merged into one launch.
+#pragma once
+#include <unordered_map>
+#include <vector>
+
+#include "ir/graph.h"
+
+namespace ptmz {
+
+// Old id -> new id after replacing fused nodes by their fallbacks: all of them when `fuse` is false, else those whose
+// composite the program computes anyway, so that it never holds both forms of one value.
+std::unordered_map<NodeId, NodeId> choose_fused(Graph& graph, const std::vector<NodeId>& outputs, bool fuse);
+
+// For each live elementwise node the node whose launch computes it: itself (a root), or the root of the map or
+// reduction into which it is merged. A merged node is used by that one launch only, so nothing is computed twice.
+struct Groups {
+  std::vector<NodeId> root;                                 // by node id; kNone for nodes that are not elementwise
+  std::unordered_map<NodeId, std::vector<NodeId>> members;  // root -> merged nodes and itself, ascending
+};
+Groups group_elementwise(const Graph& graph, const std::vector<NodeId>& live, const std::vector<bool>& is_output,
+                         const std::vector<bool>& varies, bool fuse);
+
+}  // namespace ptmz

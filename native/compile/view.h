@@ -1,0 +1,31 @@
+// View: how a node's value is read - a place in memory with strides, or an immediate constant.
+#pragma once
+#include <optional>
+
+#include "backend/launch.h"
+#include "ir/graph.h"
+
+namespace ptmz {
+
+struct View {
+  int32_t buffer = -1;  // as in Operand; -1: the immediate `value`
+  bool varies = false, is_index = false;
+  int64_t offset = 0;
+  Shape shape, strides;
+  double value = 0;
+};
+
+Shape dense_strides(const Shape& shape);
+bool is_dense(const View& view);  // row-major without gaps
+
+View permuted(const View& view, const std::vector<int64_t>& order);
+View expanded(const View& view, const Shape& shape);
+View sliced(const View& view, const std::vector<int64_t>& start_stop_step);
+// The same elements under another shape, where strides can say it.
+std::optional<View> reshaped(const View& view, const Shape& shape);
+
+// A launch's iteration space: drops axes of size 1 and merges neighbours that every operand walks as one, within
+// [0, kept_rank) and [kept_rank, rank) separately.
+void collapse(Launch& launch);
+
+}  // namespace ptmz

@@ -1,0 +1,93 @@
+// Counted, aligned memory and the reader/writer marks of vectors.
+#include "runtime/vector.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "ir/error.h"
+
+namespace ptmz {
+namespace {
+
+std::atomic<int64_t> held_bytes{0};
+
+}  // namespace
+
+int64_t dtype_bytes(DType dtype) {
+  switch (dtype) {
+    case DType::f64:
+      return 8;
+    case DType::u8:
+      return 1;
+    default:
+      return 4;
+  }
+}
+
+const char* dtype_name(DType dtype) {
+  static const char* const names[] = {"float32", "float64", "int32", "uint8"};
+  return names[static_cast<int>(dtype)];
+}
+
+Buffer::Buffer(int64_t bytes) : bytes_(bytes) {
+  if (bytes == 0) return;
+  // calloc hands out fresh pages that are zero already; the extra 64 bytes hold the way back to its own pointer.
+  void* raw = bytes > 0 && bytes < (int64_t{1} << 48) ? std::calloc(static_cast<size_t>(bytes) + 128, 1) : nullptr;
+  if (raw == nullptr) {
+    bytes_ = 0;
+    throw Error("OUT_OF_MEMORY", "could not allocate " + std::to_string(bytes) + " bytes of memory");
+  }
+  const uintptr_t aligned = (reinterpret_cast<uintptr_t>(raw) + 64 + 63) / 64 * 64;
+  std::memcpy(reinterpret_cast<char*>(aligned) - sizeof raw, &raw, sizeof raw);
+  data_ = reinterpret_cast<void*>(aligned);
+  held_bytes += bytes;
+}
+
+Buffer::~Buffer() {
+  if (data_ == nullptr) return;
+  void* raw;
+  std::memcpy(&raw, static_cast<char*>(data_) - sizeof raw, sizeof raw);
+  std::free(raw);
+  held_bytes -= bytes_;
+}
+
+Buffer::Buffer(Buffer&& other) noexcept { *this = std::move(other); }
+
+Buffer& Buffer::operator=(Buffer&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+int64_t native_bytes() { return held_bytes; }
+
+Vector::Vector(DType dtype, int64_t rows, int64_t size) : dtype_(dtype), rows_(rows), size_(size) {
+  int64_t bytes;
+  if (rows < 1 || size < 0)
+    throw Error("INVALID_ARGUMENT",
+                "vector: expected rows >= 1 and size >= 0, got " + std::to_string(rows) + " x " + std::to_string(size));
+  if (__builtin_mul_overflow(rows, size, &bytes) || __builtin_mul_overflow(bytes, dtype_bytes(dtype), &bytes))
+    throw Error("OUT_OF_MEMORY",
+                "vector: " + std::to_string(rows) + " x " + std::to_string(size) + " elements do not fit memory");
+  buffer_ = Buffer(bytes);
+}
+
+void Vector::lock_read(const char* what) {
+  int held = lock_.load();
+  do {
+    if (held < 0) throw Error("BUSY", std::string(what) + ": a running job writes this vector; wait for its promise");
+  } while (!lock_.compare_exchange_weak(held, held + 1));
+}
+
+void Vector::lock_write(const char* what) {
+  int expected = 0;
+  if (!lock_.compare_exchange_strong(expected, -1))
+    throw Error("BUSY", std::string(what) + ": a running job uses this vector; wait for its promise");
+}
+
+void Vector::unlock_read() { --lock_; }
+void Vector::unlock_write() { lock_ = 0; }
+
+}  // namespace ptmz
