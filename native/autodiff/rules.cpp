@@ -8,10 +8,9 @@
 namespace ptmz {
 namespace {
 
-// Graph::add may reallocate the nodes, so a rule works on its own copy of the node.
 struct Rule {
   Graph& graph;
-  const Node n;
+  const Node& n;
   NodeId y;  // the node itself
   NodeId g;  // cotangent of y
   const std::vector<bool>& needed;

@@ -11,10 +11,10 @@ inline constexpr int kMaxOperands = 16;
 enum class DType : uint8_t { f32, f64, i32, u8 };
 
 enum class LaunchCode : int32_t {
-  map,               // out[i] = f(operands[i]): an instruction list over the iteration space
-  reduce_sum,        // out[o] = sum over r of f(operands[o, r])
+  map,         // out[i] = f(operands[i]): an instruction list over the iteration space
+  reduce_sum,  // out[o] = sum over r of f(operands[o, r])
   reduce_max,
-  copy_index,        // strided copy of an index value
+  copy_index,  // strided copy of an index value
   argmax,
   iota,
   random,

@@ -1,6 +1,7 @@
 // Graph: hash-consed tensor expressions over named slots, without a dtype and without data.
 #pragma once
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -140,7 +141,7 @@ class Graph {
  private:
   NodeId intern(Node node);
   NodeId simplify(const Node& node);  // an existing or simpler node, or kNone
-  std::vector<Node> nodes_;
+  std::deque<Node> nodes_;  // references to nodes and shapes stay good while nodes are added
   std::vector<Slot> slots_;
   std::unordered_map<size_t, std::vector<NodeId>> table_;
 };

@@ -1,0 +1,34 @@
+// cut: the number of independent blocks of a launch and the scratch that one of them needs.
+#include "backend/cpu/block_sizes.h"
+#include "backend/cpu/contraction_plan.h"
+#include "backend/cpu/kernel.h"
+
+namespace ptmz::cpu {
+
+void cut(Launch& launch, DType real) {
+  const int64_t element_bytes = real == DType::f32 ? 4 : 8;
+  switch (launch.code) {
+    case LaunchCode::matmul:
+      launch.blocks = plan_matmul(launch).blocks;
+      launch.scratch_bytes = kGemmScratch;
+      break;
+    case LaunchCode::conv2d:
+    case LaunchCode::conv2d_input: {
+      const GatherPlan plan = plan_gather(launch, element_bytes);
+      launch.blocks = plan.blocks;
+      launch.scratch_bytes = plan.scratch_bytes;
+      break;
+    }
+    case LaunchCode::conv2d_weight: {
+      const WeightPlan plan = plan_weight(launch, element_bytes);
+      launch.blocks = plan.blocks;
+      launch.scratch_bytes = plan.scratch_bytes;
+      break;
+    }
+    default:
+      launch.blocks = block_count(launch);
+      launch.scratch_bytes = register_bytes(launch, real);
+  }
+}
+
+}  // namespace ptmz::cpu

@@ -1,0 +1,47 @@
+// Kernel: what every CPU kernel looks like. Kernel files are compiled once per SIMD level (portable, avx2, avx512),
+// each into its own namespace; backend.cpp picks a table at start. They use plain arrays and functions of their own
+// namespace only: an inline library function compiled with AVX-512 here could be the copy the linker keeps for all.
+#pragma once
+#include "backend/backend.h"
+
+#ifndef PTMZ_SIMD_LEVEL
+#define PTMZ_SIMD_LEVEL portable
+#endif
+
+namespace ptmz::cpu {
+
+struct Call {
+  const Launch& launch;
+  const Instr* instrs;     // of the whole program; the launch's begin at launch.instr_begin
+  void* const* pointers;   // address of each operand's element 0 (its offset and member already added)
+  int64_t begin, end;      // blocks
+  void* scratch;           // launch.scratch_bytes of this thread's own, 64-byte aligned
+  KernelFault& fault;
+};
+using Kernel = void (*)(const Call&);
+
+struct KernelTable {
+  const char* level;
+  Kernel f32[static_cast<int>(LaunchCode::count)];
+  Kernel f64[static_cast<int>(LaunchCode::count)];
+};
+
+namespace PTMZ_SIMD_LEVEL {
+// Each kernel file enters its kernels; table.cpp calls them all.
+void add_elementwise(KernelTable&);   // map, copy_index, iota, random
+void add_reductions(KernelTable&);    // reduce_sum, reduce_max, argmax
+void add_contractions(KernelTable&);  // matmul, conv2d, conv2d_input, conv2d_weight
+void add_indexing(KernelTable&);      // pool_argmax, gather, scatter_add
+void add_fused(KernelTable&);         // softmax_cross_entropy and its backward
+const KernelTable& table();
+}  // namespace PTMZ_SIMD_LEVEL
+
+template <typename T>
+void enter(KernelTable& table, LaunchCode code, Kernel kernel) {
+  (sizeof(T) == 4 ? table.f32 : table.f64)[static_cast<int>(code)] = kernel;
+}
+
+// Cuts a launch into blocks by its shape alone (never by threads, members or SIMD level).
+void cut(Launch& launch, DType real);
+
+}  // namespace ptmz::cpu

@@ -1,0 +1,23 @@
+// The kernel table of this SIMD level.
+#include "backend/cpu/kernel.h"
+
+namespace ptmz::cpu::PTMZ_SIMD_LEVEL {
+
+#define PTMZ_TEXT_OF(x) #x
+#define PTMZ_TEXT(x) PTMZ_TEXT_OF(x)
+
+const KernelTable& table() {
+  static const KernelTable table = [] {
+    KernelTable t = {};
+    t.level = PTMZ_TEXT(PTMZ_SIMD_LEVEL);
+    add_elementwise(t);
+    add_reductions(t);
+    add_contractions(t);
+    add_indexing(t);
+    add_fused(t);
+    return t;
+  }();
+  return table;
+}
+
+}  // namespace ptmz::cpu::PTMZ_SIMD_LEVEL

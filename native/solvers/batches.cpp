@@ -1,0 +1,54 @@
+// Checking of batch programs against a dataset, and loading of batches.
+#include "solvers/batches.h"
+
+#include <string>
+
+#include "ir/error.h"
+
+namespace ptmz {
+
+namespace {
+
+void check_program(const BatchProgram& program, const Dataset& data, int64_t rows) {
+  const auto fail = [](const std::string& what) { throw Error("INVALID_ARGUMENT", "batch program: " + what); };
+  const int slots = static_cast<int>(program.vectors.size());
+  for (int slot : {program.x, program.y, program.key, program.loss, program.correct, program.grad, program.next_buffers,
+                   program.params, program.buffers, program.v, program.hv}) {
+    if (slot >= slots) fail("a slot number is out of range");
+  }
+  const Vector* x = program.at(program.x);
+  const Vector* y = program.at(program.y);
+  if (!x || !y) fail("x and y need vectors");
+  if (x->rows() != rows || y->rows() != rows) fail("x and y need " + std::to_string(rows) + " rows");
+  if (x->size() != program.batch * data.sample_size()) fail("the size of x does not fit batch and samples");
+  if (y->size() != program.batch || y->dtype() != DType::i32) fail("y needs one int32 per sample of the batch");
+  if (x->dtype() != DType::f32 && x->dtype() != DType::f64) fail("x must be float32 or float64");
+}
+
+}  // namespace
+
+void check_batches(const BatchProgram& batch, const BatchProgram& tail, const Dataset& data, int64_t rows) {
+  if (batch.executor && batch.batch < 1)
+    throw Error("INVALID_ARGUMENT", "batch program: expected a batch of 1 or more");
+  if (batch.executor) check_program(batch, data, rows);
+  const int64_t rest = batch.executor ? data.count % batch.batch : data.count;
+  if (rest != (tail.executor ? tail.batch : 0)) {
+    throw Error("INVALID_ARGUMENT", "batch program: expected a tail program for " + std::to_string(rest) + " samples");
+  }
+  if (tail.executor) check_program(tail, data, rows);
+}
+
+void load_batch(const BatchProgram& program, const Dataset& data, const Normaliser& normaliser, const int32_t* order,
+                int64_t first, int64_t row) {
+  const Vector& x = *program.at(program.x);
+  if (x.dtype() == DType::f32) {
+    normaliser.gather(order, first, program.batch, x.as<float>(row));
+  } else {
+    normaliser.gather(order, first, program.batch, x.as<double>(row));
+  }
+  const int32_t* labels = data.labels->as<int32_t>();
+  int32_t* y = program.at(program.y)->as<int32_t>(row);
+  for (int64_t i = 0; i < program.batch; ++i) y[i] = labels[order ? order[first + i] : first + i];
+}
+
+}  // namespace ptmz

@@ -1,0 +1,96 @@
+// Gathering, normalising and shuffling of resident samples.
+#include "solvers/dataset.h"
+
+#include <numeric>
+#include <string>
+#include <type_traits>
+
+#include "backend/shared/philox.h"
+#include "ir/error.h"
+
+namespace ptmz {
+
+void check_layout(const Dataset& data) {
+  const auto fail = [](const std::string& what) { throw Error("INVALID_ARGUMENT", "data: " + what); };
+  if (!data.samples || !data.labels) fail("expected samples and labels");
+  if (data.count < 1) fail("expected at least one sample");
+  if (data.count > INT32_MAX) fail("expected at most 2^31 - 1 samples");
+  if (data.samples->dtype() != DType::u8 && data.samples->dtype() != DType::f32)
+    fail("samples must be uint8 or float32");
+  if (data.labels->dtype() != DType::i32) fail("labels must be int32");
+  if (data.samples->size() / data.sample_size() < data.count) fail("there are fewer samples than were asked for");
+  if (data.labels->size() < data.count) fail("expected one label per sample");
+  if (static_cast<int64_t>(data.mean.size()) != data.channels ||
+      static_cast<int64_t>(data.deviation.size()) != data.channels) {
+    fail("expected one mean and one deviation per channel");
+  }
+}
+
+void check_labels(const Dataset& data, const char* name, int64_t classes) {
+  check_layout(data);
+  for (int64_t i = 0; i < data.count; ++i) {
+    const int32_t label = data.labels->as<int32_t>()[i];
+    if (label >= 0 && label < classes) continue;
+    throw Error("INDEX_OUT_OF_RANGE", std::string(name) + ": label " + std::to_string(label) + " of sample " +
+                                          std::to_string(i) + " is not in 0.." + std::to_string(classes - 1));
+  }
+}
+
+Normaliser::Normaliser(const Dataset& data) : data_(data) {
+  check_layout(data);
+  if (data.samples->dtype() != DType::u8) return;
+  for (int64_t c = 0; c < data.channels; ++c) {
+    for (int byte = 0; byte < 256; ++byte) {
+      table64_.push_back((byte / 255.0 - data.mean[c]) / data.deviation[c]);
+      table32_.push_back(static_cast<float>(table64_.back()));
+    }
+  }
+}
+
+template <typename T>
+void Normaliser::gather(const int32_t* order, int64_t first, int64_t count, T* out) const {
+  const std::vector<T>* table;
+  if constexpr (std::is_same_v<T, float>) {
+    table = &table32_;
+  } else {
+    table = &table64_;
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t start = (order ? order[first + i] : first + i) * data_.sample_size();
+    for (int64_t c = 0; c < data_.channels; ++c, out += data_.plane) {
+      const int64_t from = start + c * data_.plane;
+      if (!table->empty()) {
+        const uint8_t* in = data_.samples->as<uint8_t>() + from;
+        const T* value = table->data() + 256 * c;
+        for (int64_t k = 0; k < data_.plane; ++k) out[k] = value[in[k]];
+      } else {
+        const float* in = data_.samples->as<float>() + from;
+        const double mean = data_.mean[c], deviation = data_.deviation[c];
+        for (int64_t k = 0; k < data_.plane; ++k) out[k] = static_cast<T>((in[k] - mean) / deviation);
+      }
+    }
+  }
+}
+template void Normaliser::gather<float>(const int32_t*, int64_t, int64_t, float*) const;
+template void Normaliser::gather<double>(const int32_t*, int64_t, int64_t, double*) const;
+
+void shuffle(uint64_t seed, uint32_t epoch, int64_t count, std::vector<int32_t>& order) {
+  order.resize(count);
+  std::iota(order.begin(), order.end(), 0);
+  const RandomKey key{static_cast<uint32_t>(seed),
+                      static_cast<uint32_t>(seed >> 32),
+                      static_cast<uint32_t>(Purpose::order),
+                      0,
+                      epoch,
+                      0};
+  for (int64_t i = count - 1; i > 0; --i) {
+    const Random4 r = philox(key, static_cast<uint64_t>(i));
+    // floor(bits * n / 2^64), in 32-bit halves; n < 2^32, so the bias is below 2^-32.
+    const uint64_t bits = (static_cast<uint64_t>(r.v[0]) << 32) | r.v[1];
+    const uint64_t n = static_cast<uint64_t>(i) + 1;
+    const uint64_t high = (bits >> 32) * n + (((bits & 0xFFFFFFFFu) * n) >> 32);
+    std::swap(order[i], order[high >> 32]);
+  }
+}
+
+}  // namespace ptmz

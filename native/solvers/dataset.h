@@ -1,0 +1,40 @@
+// Dataset: samples and labels resident in memory, the order in which a member sees them, and their way into a batch.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "runtime/vector.h"
+
+namespace ptmz {
+
+// samples (N,C,H,W) as uint8 or float32, labels (N) int32, of which the first `count` are used. A batch holds (value * scale - mean[c]) / deviation[c],
+// where scale is 1/255 for uint8 and 1 for float32.
+struct Dataset {
+  const Vector* samples = nullptr;
+  const Vector* labels = nullptr;
+  int64_t count = 0, channels = 1, plane = 1;  // plane = H * W
+  std::vector<double> mean, deviation;         // one per channel
+  int64_t sample_size() const { return channels * plane; }
+};
+// Throws INVALID_ARGUMENT where sizes or dtypes do not fit; INDEX_OUT_OF_RANGE for a label outside [0, classes).
+void check_layout(const Dataset& data);
+void check_labels(const Dataset& data, const char* name, int64_t classes);
+
+// The normalisation of a dataset as a table: what each byte of each channel becomes. Empty for float32 samples.
+class Normaliser {
+ public:
+  explicit Normaliser(const Dataset& data);
+  // Fills `count` rows of sample_size() with the samples at `order`, or with those from `first` on if order is null.
+  template <typename T>
+  void gather(const int32_t* order, int64_t first, int64_t count, T* out) const;
+
+ private:
+  const Dataset& data_;
+  std::vector<float> table32_;  // channels x 256
+  std::vector<double> table64_;
+};
+
+// The order of `count` samples in one epoch: Fisher-Yates driven by Philox, so a function of (seed, epoch) alone.
+void shuffle(uint64_t seed, uint32_t epoch, int64_t count, std::vector<int32_t>& order);
+
+}  // namespace ptmz

@@ -1,0 +1,31 @@
+// Evaluation of a population: one pass over a dataset.
+#include "solvers/evaluate.h"
+
+#include "ir/error.h"
+
+namespace ptmz {
+
+Evaluation evaluate(const EvaluateOptions& options, const std::function<void(int64_t)>& progress) {
+  check_batches(options.batch, options.tail, options.data, 1);
+  const Normaliser normaliser(options.data);
+  RunOptions run = options.run;
+  run.members = options.members;
+  Evaluation sums{std::vector<double>(options.members), std::vector<double>(options.members)};
+  for_each_batch(options.batch, options.tail, options.data.count, [&](const BatchProgram& program, int64_t first) {
+    if (run.stop && run.stop->load()) throw Error("ABORTED", "evaluation aborted");
+    load_batch(program, options.data, normaliser, nullptr, first, 0);
+    program.executor->run(program.vectors, run);
+    for (int64_t m = 0; m < options.members; ++m) {
+      sums.loss[m] += read_real(*program.at(program.loss), m) * static_cast<double>(program.batch);
+      sums.accuracy[m] += read_real(*program.at(program.correct), m);
+    }
+    if (progress) progress(first + program.batch);
+  });
+  for (int64_t m = 0; m < options.members; ++m) {
+    sums.loss[m] /= static_cast<double>(options.data.count);
+    sums.accuracy[m] /= static_cast<double>(options.data.count);
+  }
+  return sums;
+}
+
+}  // namespace ptmz

@@ -1,0 +1,21 @@
+// Evaluation: mean loss and accuracy of every member over a whole dataset, in evaluation mode.
+#pragma once
+#include <functional>
+
+#include "solvers/batches.h"
+
+namespace ptmz {
+
+struct EvaluateOptions {
+  BatchProgram batch, tail;  // x and y shared by all members; outputs loss and correct
+  Dataset data;
+  int64_t members = 1;
+  RunOptions run;  // threads, memory_limit, stop; members is set here
+};
+struct Evaluation {
+  std::vector<double> loss, accuracy;  // per member
+};
+// `progress(samples done)` is called after every batch. Throws ABORTED when run.stop is set.
+Evaluation evaluate(const EvaluateOptions& options, const std::function<void(int64_t)>& progress = nullptr);
+
+}  // namespace ptmz

@@ -1,0 +1,40 @@
+// HessianOperator: products of one member's Hessian with several directions at once, over any number of samples.
+#pragma once
+#include <functional>
+
+#include "solvers/batches.h"
+
+namespace ptmz {
+
+struct HessianOptions {
+  // Evaluation-mode programs: params, buffers, x and y shared (one row), v and hv with one row per direction. What does
+  // not depend on the direction, the gradient above all, is then computed once for all of them.
+  BatchProgram batch, tail;
+  Dataset data;
+  const Vector* params = nullptr;   // (P,n)
+  const Vector* buffers = nullptr;  // (P,b); null where the model has none
+  RunOptions run;                   // threads, memory_limit, stop
+};
+
+class HessianOperator {
+ public:
+  explicit HessianOperator(const HessianOptions& options);
+  int64_t size() const { return o_.params->size(); }
+  int64_t batches() const;
+  // The member whose Hessian apply() multiplies with.
+  void select(int64_t member);
+  // result (k,n) = H v for v (k,n), H the Hessian of the mean loss over all samples, summed in float64.
+  // `progress` is called after every batch.
+  void apply(Vector& v, std::vector<double>& result, const std::function<void()>& progress = nullptr);
+
+ private:
+  const HessianOptions& o_;
+  Normaliser normaliser_;
+  RunOptions run_;
+};
+
+// H v for every member: directions (P,n) in the dtype of the parameters, result (P,n) float64.
+void hessian_vector_product(const HessianOptions& options, const Vector& directions, Vector& result,
+                            const std::function<void(double)>& progress);
+
+}  // namespace ptmz

@@ -1,0 +1,59 @@
+// Training: whole epochs of a population in one call. All state lives in the vectors given, so a run that is stopped
+// at any moment holds whole steps and goes on from there bit for bit.
+#pragma once
+#include <functional>
+#include <string>
+
+#include "solvers/batches.h"
+#include "solvers/evaluate.h"
+#include "solvers/sgd.h"
+
+namespace ptmz {
+
+// Columns of TrainOptions::state, one row per member.
+enum StateColumn : int {
+  kStep,     // optimiser steps finished (equal in all rows)
+  kEpochs,   // epochs finished, their evaluation included (equal in all rows)
+  kLossSum,  // over the samples of the current epoch
+  kCorrectSum,
+  kFrozenAt,  // step whose loss, gradient or update was not finite; -1 while the member is well
+  kStateColumns
+};
+// Columns of TrainOptions::history per member: row = epoch, column = member * kHistoryColumns + one of these.
+enum HistoryColumn : int { kTrainLoss, kTrainAccuracy, kTestLoss, kTestAccuracy, kHistoryColumns };
+
+struct TrainOptions {
+  BatchProgram batch, tail;  // training mode; x, y, key with one row per member; loss, correct, grad, next_buffers
+  Dataset train;
+  EvaluateOptions test;        // test.data.samples == null: no evaluation
+  Vector* params = nullptr;    // (P,n)
+  Vector* velocity = nullptr;  // (P,n)
+  Vector* buffers = nullptr;   // (P,b); null where the model has none
+  Vector* state = nullptr;     // (P, kStateColumns) float64
+  Vector* history = nullptr;   // (epochs, P * kHistoryColumns) float64
+  std::vector<ParameterRange> ranges;
+  std::vector<uint64_t> seeds;                 // per member: data order and random numbers of the graph
+  std::vector<double> lr_scale, weight_decay;  // per member
+  std::vector<double> lr, momentum;            // per step; their length is the number of steps
+  bool nesterov = false;
+  int64_t classes = 1, evaluate_every = 1;  // epochs; the last epoch is always evaluated
+  RunOptions run;                           // threads, memory_limit, stop
+};
+
+struct TrainProgress {
+  int64_t epoch, epochs, step, steps;  // epoch: the one under way, from 0; step: steps finished
+  bool evaluating;
+  double lr, samples_per_second;       // samples of all members together
+  std::vector<double> loss, accuracy;  // per member, over the epoch so far
+  std::vector<double> last;            // history row of the last finished epoch; empty before the first
+};
+
+struct TrainResult {
+  int64_t steps = 0, epochs = 0;
+  double seconds = 0, samples_per_second = 0;
+};
+
+// Throws INVALID_ARGUMENT, INDEX_OUT_OF_RANGE, OUT_OF_MEMORY; ABORTED leaves the last whole step.
+TrainResult train(const TrainOptions& options, const std::function<void(const TrainProgress&)>& progress);
+
+}  // namespace ptmz

@@ -1,0 +1,73 @@
+// A test harness of forty lines: TEST(name) { CHECK(...); CHECK_CLOSE(a, b, tolerance); } registers itself.
+#pragma once
+#include <cmath>
+#include <cstdio>
+#include <exception>
+#include <vector>
+
+namespace check {
+
+struct Test {
+  const char* name;
+  void (*body)();
+};
+inline std::vector<Test>& tests() {
+  static std::vector<Test> all;
+  return all;
+}
+inline int failures = 0;  // of the running test
+
+struct Register {
+  Register(const char* name, void (*body)()) { tests().push_back({name, body}); }
+};
+
+inline void fail(const char* file, int line, const char* what) {
+  std::printf("%s:%d: %s\n", file, line, what);
+  ++failures;
+}
+
+inline int run_all() {
+  int failed = 0;
+  for (const Test& test : tests()) {
+    failures = 0;
+    try {
+      test.body();
+    } catch (const std::exception& e) {
+      std::printf("%s: threw %s\n", test.name, e.what());
+      ++failures;
+    }
+    if (failures > 0) std::printf("FAILED %s\n", test.name), ++failed;
+  }
+  std::printf("%zu passed, %d failed\n", tests().size() - failed, failed);
+  return failed > 0;
+}
+
+}  // namespace check
+
+#define TEST(name)                                                  \
+  static void test_##name();                                        \
+  static const check::Register register_##name(#name, test_##name); \
+  static void test_##name()
+#define CHECK(condition) ((condition) ? void() : check::fail(__FILE__, __LINE__, #condition))
+#define CHECK_CLOSE(a, b, tolerance)                                                                             \
+  do {                                                                                                           \
+    const double check_a = (a), check_b = (b);                                                                   \
+    if (!(std::fabs(check_a - check_b) <= (tolerance))) {                                                        \
+      char check_text[256];                                                                                      \
+      std::snprintf(check_text, sizeof check_text, "%s = %.17g, expected %s = %.17g", #a, check_a, #b, check_b); \
+      check::fail(__FILE__, __LINE__, check_text);                                                               \
+    }                                                                                                            \
+  } while (false)
+// The expression must throw a ptmz::Error with this code.
+#define CHECK_CODE(expression, expected)                                      \
+  do {                                                                        \
+    const char* check_got = "nothing thrown";                                 \
+    std::string check_code;                                                   \
+    try {                                                                     \
+      (void)(expression);                                                     \
+    } catch (const ptmz::Error& e) {                                          \
+      check_code = e.code();                                                  \
+      check_got = check_code.c_str();                                         \
+    }                                                                         \
+    if (check_code != (expected)) check::fail(__FILE__, __LINE__, check_got); \
+  } while (false)
