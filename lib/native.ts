@@ -93,9 +93,101 @@ export interface NativeJob<T> {
   cancel(): void;
 }
 
+/** A program compiled for one batch size, with the vectors of its slots (native/solvers/batches.h). */
+export interface NativeBatchProgram {
+  program: NativeProgram;
+  vectors: (NativeVector | null)[];
+  batch: number;
+  /** Slot numbers; those that the program lacks are left out. */
+  slots: Partial<
+    Record<'x' | 'y' | 'key' | 'loss' | 'correct' | 'grad' | 'nextBuffers' | 'params' | 'buffers' | 'v' | 'hv', number>
+  >;
+}
+
+/** Samples (N,C,H,W) as uint8 or float32 and labels (N), resident (native/solvers/dataset.h). */
+export interface NativeDataset {
+  samples: NativeVector;
+  labels: NativeVector;
+  count: number;
+  channels: number;
+  plane: number;
+  mean: number[];
+  deviation: number[];
+}
+
+interface NativeSolverOptions {
+  batch: NativeBatchProgram | null;
+  tail: NativeBatchProgram | null;
+  classes: number;
+  threads: number;
+  memoryLimit: number;
+}
+
+export interface NativeTrainOptions extends NativeSolverOptions {
+  testBatch: NativeBatchProgram | null;
+  testTail: NativeBatchProgram | null;
+  train: NativeDataset;
+  test: NativeDataset | null;
+  params: NativeVector;
+  velocity: NativeVector;
+  buffers: NativeVector | null;
+  /** float64, per member: steps, epochs, sum of losses, sum of right answers, step at which it froze or -1. */
+  state: NativeVector;
+  /** float64, one row per epoch: train loss, train accuracy, test loss, test accuracy of each member. */
+  history: NativeVector;
+  /** begin, end, decays (0 or 1) for each tensor. */
+  ranges: number[];
+  seeds: number[];
+  lrScale: number[];
+  weightDecay: number[];
+  /** Per step. */
+  lr: number[];
+  momentum: number[];
+  nesterov: boolean;
+  evaluateEvery: number;
+}
+
+export interface NativeEvaluateOptions extends NativeSolverOptions {
+  data: NativeDataset;
+  members: number;
+}
+
+export interface NativeHessianOptions extends NativeSolverOptions {
+  data: NativeDataset;
+  params: NativeVector;
+  buffers: NativeVector | null;
+}
+
 export interface NativeAddon {
   Graph: new () => NativeGraph;
   Vector: new (dtype: NativeDType, rows: number, size: number) => NativeVector;
+  /** Progress: epoch, epochs, step, steps, evaluating, lr, samples/s, P losses, P accuracies, last history row. */
+  train(
+    options: NativeTrainOptions,
+    onProgress?: (fields: number[]) => void,
+  ): NativeJob<{ steps: number; epochs: number; seconds: number; samplesPerSecond: number }>;
+  /** Progress: the fraction done. */
+  evaluate(
+    options: NativeEvaluateOptions,
+    onProgress?: (fields: number[]) => void,
+  ): NativeJob<{ loss: number[]; accuracy: number[] }>;
+  /** `result` (P,n) float64 = H `directions`. Progress: the fraction done. */
+  hvp(
+    options: NativeHessianOptions & { directions: NativeVector; result: NativeVector },
+    onProgress?: (fields: number[]) => void,
+  ): NativeJob<undefined>;
+  /** Progress: member, members, samples, probes, fraction done, mean and standard error so far. */
+  hutchinson(
+    options: NativeHessianOptions & {
+      ranges: number[];
+      seeds: number[];
+      stream: number;
+      probes: number;
+      block: number;
+      rtol: number;
+    },
+    onProgress?: (fields: number[]) => void,
+  ): NativeJob<{ trace: number; standardError: number; samples: number[] }[]>;
   /** Bytes held by native vectors and arenas in this process now. */
   nativeBytes(): number;
   info(): {

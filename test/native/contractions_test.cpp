@@ -29,7 +29,8 @@ std::vector<T> naive(const Matmul& s, const std::vector<T>& a, const std::vector
 
 template <typename T>
 void check_matmul(const Matmul& s) {
-  const std::vector<T> a = random_values<T>(s.a_size(), 1), b = random_values<T>(s.b_size(), 2), expected = naive(s, a, b);
+  const std::vector<T> a = random_values<T>(s.a_size(), 1), b = random_values<T>(s.b_size(), 2),
+                       expected = naive(s, a, b);
   for (const std::string& level : cpu::simd_levels()) {
     const std::vector<T> got = run<T>(level, s.launch(), s.out_size(), a, b);
     const double error = difference(got, expected);
@@ -38,9 +39,11 @@ void check_matmul(const Matmul& s) {
     CHECK(same_bits(got, run<T>(level, s.launch(), s.out_size(), a, b, 1)));
   }
 }
-void check_both(const Matmul& s) {
-  check_matmul<float>(s);
-  check_matmul<double>(s);
+void check_both(Matmul s) {
+  for (s.spread = 1; s.spread <= 2; ++s.spread) {  // the BLAS, then our gemm
+    check_matmul<float>(s);
+    check_matmul<double>(s);
+  }
 }
 
 struct Naive {
@@ -87,7 +90,8 @@ double error_of(const std::vector<T>& got, const std::vector<double>& expected) 
 
 template <typename T>
 void check_conv(const Conv& s) {
-  const std::vector<T> x = random_values<T>(s.x_size(), 1), w = random_values<T>(s.w_size(), 2), y = random_values<T>(s.y_size(), 3);
+  const std::vector<T> x = random_values<T>(s.x_size(), 1), w = random_values<T>(s.w_size(), 2),
+                       y = random_values<T>(s.y_size(), 3);
   const Naive expected = naive(s, x, w, y);
   const Launch forward = s.launch(LaunchCode::conv2d), input = s.launch(LaunchCode::conv2d_input),
                weight = s.launch(LaunchCode::conv2d_weight);
@@ -107,8 +111,11 @@ void check_conv(const Conv& s) {
     CHECK(same_bits(dx, run<T>(level, input, s.x_size(), w, y, 1)));
     CHECK(same_bits(dw, run<T>(level, weight, s.w_size(), x, y, 1)));
     if (check::failures > failures) {
-      std::printf("  at %s, %zu bytes: n %ld c %ld map %ld x %ld o %ld kernel %ld x %ld stride %ld %ld pad %ld %ld groups %ld\n",
-                  level.c_str(), sizeof(T), s.n, s.c, s.h, s.w, s.o, s.kh, s.kw, s.stride_h, s.stride_w, s.pad_h, s.pad_w, s.groups);
+      std::printf(
+          "  at %s, %zu bytes: n %ld c %ld map %ld x %ld o %ld kernel %ld x %ld stride %ld %ld pad %ld %ld groups "
+          "%ld\n",
+          level.c_str(), sizeof(T), s.n, s.c, s.h, s.w, s.o, s.kh, s.kw, s.stride_h, s.stride_w, s.pad_h, s.pad_w,
+          s.groups);
     }
   }
 }
@@ -158,8 +165,9 @@ TEST(matmul_without_elements) {
 }
 
 TEST(matmul_keeps_not_a_number) {
-  for (int64_t size : {4, 12, 40}) {
-    const Matmul s{{}, size, size, size};
+  for (Matmul s :
+       {Matmul{{}, 4, 4, 4}, Matmul{{}, 40, 40, 40}, Matmul{{}, 40, 40, 40, false, false, false, false, 2}}) {
+    const int64_t size = s.n;
     std::vector<float> a(s.a_size(), 0), b(s.b_size(), 1);
     b[0] = std::numeric_limits<float>::infinity();  // 0 * inf
     for (const std::string& level : cpu::simd_levels()) {

@@ -1,54 +1,29 @@
 // KernelCase: builds one Launch by hand over random strided operands and runs it on the kernels of every SIMD level.
 #pragma once
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <random>
 
 #include "backend/cpu/block_sizes.h"
-#include "backend/cpu/kernel.h"
+#include "backend/cpu/simd.h"
 #include "check.h"
 #include "ir/graph.h"
-
-namespace ptmz::cpu {
-#if defined(__x86_64__) && defined(__GNUC__)
-namespace avx2 {
-void add_elementwise(KernelTable&), add_reductions(KernelTable&), add_indexing(KernelTable&), add_fused(KernelTable&);
-}
-namespace avx512 {
-void add_elementwise(KernelTable&), add_reductions(KernelTable&), add_indexing(KernelTable&), add_fused(KernelTable&);
-}
-#endif
-}  // namespace ptmz::cpu
 
 namespace ptmz::test {
 
 using Strides = std::vector<int64_t>;
 
-#define PTMZ_ADD_TABLE(level)               \
-  {                                         \
-    cpu::KernelTable table{#level, {}, {}}; \
-    cpu::level::add_elementwise(table);     \
-    cpu::level::add_reductions(table);      \
-    cpu::level::add_indexing(table);        \
-    cpu::level::add_fused(table);           \
-    all.push_back(table);                   \
-  }
 // The kernels of each level that this processor can run.
 inline const std::vector<cpu::KernelTable>& tables() {
   static const std::vector<cpu::KernelTable> levels = [] {
     std::vector<cpu::KernelTable> all;
-    PTMZ_ADD_TABLE(portable)
-#if defined(__x86_64__) && defined(__GNUC__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) PTMZ_ADD_TABLE(avx2)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl"))
-      PTMZ_ADD_TABLE(avx512)
-#endif
+    for (const std::string& name : cpu::simd_levels()) all.push_back(cpu::kernels_of(name));
     return all;
   }();
   return levels;
 }
-#undef PTMZ_ADD_TABLE
 
 inline std::mt19937_64& generator() {
   static std::mt19937_64 engine(20240607);
@@ -161,12 +136,13 @@ struct KernelCase {
     const int code = static_cast<int>(launch.code);
     const cpu::Kernel kernel = (sizeof(T) == 4 ? table.f32 : table.f64)[code];
     const int64_t bytes = cpu::register_bytes(launch, sizeof(T) == 4 ? DType::f32 : DType::f64);
-    std::vector<char> scratch(bytes + 64);
-    void* aligned = scratch.data() + (64 - reinterpret_cast<uintptr_t>(scratch.data()) % 64) % 64;
+    const std::unique_ptr<void, decltype(&std::free)> scratch(std::aligned_alloc(64, (bytes + 127) / 64 * 64),
+                                                              std::free);
+    std::memset(scratch.get(), 0xff, bytes);  // NaN: registers must not be read before they are written
     KernelFault fault;
     for (int64_t end = cpu::block_count(launch); end > 0;) {
       const int64_t begin = split ? pick(std::max<int64_t>(0, end - 3), end - 1) : 0;
-      kernel({launch, instrs.data(), pointers.data(), begin, end, aligned, fault});
+      kernel({launch, instrs.data(), pointers.data(), begin, end, scratch.get(), fault});
       end = begin;
     }
     return fault;

@@ -74,12 +74,13 @@ double difference(const std::vector<T>& a, const std::vector<T>& b) {
 }
 template <typename T>
 bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }
 
 // x (n,c,h,w), w (o,c/groups,kh,kw), y (n,o,oh,ow).
 struct Conv {
-  int64_t n, c, h, w, o, kh, kw, stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0, dilation_h = 1, dilation_w = 1, groups = 1;
+  int64_t n, c, h, w, o, kh, kw, stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0, dilation_h = 1, dilation_w = 1,
+                                 groups = 1;
   int64_t oh() const { return (h + 2 * pad_h - dilation_h * (kh - 1) - 1) / stride_h + 1; }
   int64_t ow() const { return (w + 2 * pad_w - dilation_w * (kw - 1) - 1) / stride_w + 1; }
   int64_t x_size() const { return n * c * h * w; }
@@ -100,24 +101,25 @@ struct Conv {
   }
 };
 
-// Strides of a (batch..., M, K) and b (batch..., K, N); the output is dense.
+// a (batch..., M, K) and b (batch..., K, N), elements `spread` apart (no BLAS takes more than 1); the output is dense.
 struct Matmul {
   std::vector<int64_t> batch;
   int64_t m, n, k;
   bool a_transposed = false, b_transposed = false, a_shared = false, b_shared = false;
+  int64_t spread = 1;
   int64_t batch_count() const {
     int64_t count = 1;
     for (int64_t size : batch) count *= size;
     return count;
   }
-  int64_t a_size() const { return (a_shared ? 1 : batch_count()) * m * k; }
-  int64_t b_size() const { return (b_shared ? 1 : batch_count()) * n * k; }
+  int64_t a_size() const { return (a_shared ? 1 : batch_count()) * m * k * spread; }
+  int64_t b_size() const { return (b_shared ? 1 : batch_count()) * n * k * spread; }
   int64_t out_size() const { return batch_count() * m * n; }
   int64_t a_at(int64_t item, int64_t i, int64_t p) const {
-    return (a_shared ? 0 : item * m * k) + (a_transposed ? p * m + i : i * k + p);
+    return spread * ((a_shared ? 0 : item * m * k) + (a_transposed ? p * m + i : i * k + p));
   }
   int64_t b_at(int64_t item, int64_t p, int64_t j) const {
-    return (b_shared ? 0 : item * n * k) + (b_transposed ? j * k + p : p * n + j);
+    return spread * ((b_shared ? 0 : item * n * k) + (b_transposed ? j * k + p : p * n + j));
   }
 
   Launch launch() const {
@@ -130,15 +132,18 @@ struct Matmul {
     for (int d = rank - 1; d >= 0; --d) {
       l.shape[d] = batch[d];
       l.operands[0].strides[d] = inner * m * n;
-      l.operands[1].strides[d] = a_shared ? 0 : inner * m * k;
-      l.operands[2].strides[d] = b_shared ? 0 : inner * n * k;
+      l.operands[1].strides[d] = a_shared ? 0 : spread * inner * m * k;
+      l.operands[2].strides[d] = b_shared ? 0 : spread * inner * n * k;
       inner *= batch[d];
     }
     const int64_t sizes[] = {m, n, k};
-    const int64_t strides[3][3] = {{n, 1, 0}, {a_transposed ? 1 : k, 0, a_transposed ? m : 1}, {0, b_transposed ? k : 1, b_transposed ? 1 : n}};
+    const int64_t strides[3][3] = {
+        {n, 1, 0}, {a_transposed ? 1 : k, 0, a_transposed ? m : 1}, {0, b_transposed ? k : 1, b_transposed ? 1 : n}};
     for (int d = 0; d < 3; ++d) {
       l.shape[rank + d] = sizes[d];
-      for (int operand = 0; operand < 3; ++operand) l.operands[operand].strides[rank + d] = strides[operand][d];
+      for (int operand = 0; operand < 3; ++operand) {
+        l.operands[operand].strides[rank + d] = strides[operand][d] * (operand == 0 ? 1 : spread);
+      }
     }
     return l;
   }

@@ -18,7 +18,11 @@ const char* blas_name() {
   static const std::string name = [] {
     std::string config = openblas_get_config();
     const size_t end = config.find(' ', config.find(' ') + 1);
+#ifdef PTMZ_OPENBLAS_STATIC
     return config.substr(0, end) + " (static)";
+#else
+    return config.substr(0, end) + " (shared)";
+#endif
   }();
   return name.c_str();
 }
@@ -53,7 +57,8 @@ void blas_gemm(int64_t m, int64_t n, int64_t k, const double* a, int64_t a_lead,
 bool have_blas() { return false; }
 const char* blas_name() { return "builtin"; }
 void blas_gemm(int64_t, int64_t, int64_t, const float*, int64_t, bool, const float*, int64_t, bool, float*, int64_t) {}
-void blas_gemm(int64_t, int64_t, int64_t, const double*, int64_t, bool, const double*, int64_t, bool, double*, int64_t) {}
+void blas_gemm(int64_t, int64_t, int64_t, const double*, int64_t, bool, const double*, int64_t, bool, double*,
+               int64_t) {}
 
 #endif
 

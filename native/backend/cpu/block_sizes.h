@@ -25,7 +25,7 @@ static inline int64_t items_per_block(int64_t work, int64_t at_least) {
 }
 
 // Outputs per block. Column reductions keep enough neighbours together to fill whole cache lines and vectors.
-static inline int64_t reduce_block(int64_t reduced, bool column) { return items_per_block(reduced, column ? 64 : 1); }
+static inline int64_t reduce_block(int64_t reduced, bool column) { return items_per_block(reduced, column ? 128 : 1); }
 
 // (n, c) planes per block.
 static inline int64_t pool_block(int64_t out_plane, int64_t window) { return items_per_block(out_plane * window, 1); }

@@ -70,11 +70,11 @@ static inline int64_t window_rows(const Convolution& s, bool input, int64_t rows
 // some rows and channels of the destination for some images, which lie in the SIMD lanes.
 struct GatherPlan {
   bool input;
-  int64_t sources, channels, rows, columns;         // of one group: source channels, destination channels and plane
+  int64_t sources, channels, rows, columns;  // of one group: source channels, destination channels and plane
   int64_t block_images, block_rows, block_channels;
-  int64_t tile_channels;                            // computed before they are written out
+  int64_t tile_channels;  // computed before they are written out
   int64_t image_blocks, row_blocks, channel_blocks;
-  int64_t window_positions;                         // of one source channel
+  int64_t window_positions;  // of one source channel
   int64_t window_bytes, output_bytes, table_entries;
   int64_t blocks, scratch_bytes;
 };
@@ -163,8 +163,9 @@ static inline WeightPlan plan_weight(const Launch& launch, int64_t element_bytes
   const int64_t lane_bytes = p.step_images * element_bytes;
   const int64_t window_columns = forward_window(s, 0, 1).columns;
   p.step_rows = larger(1, s.oh);
-  while (p.step_rows > 1 && (c * window_rows(s, false, p.step_rows) * window_columns + o * p.step_rows * s.ow) * lane_bytes >
-                                kWindowBytes) {
+  while (p.step_rows > 1 &&
+         (c * window_rows(s, false, p.step_rows) * window_columns + o * p.step_rows * s.ow) * lane_bytes >
+             kWindowBytes) {
     --p.step_rows;
   }
   p.step_rows = ceil_divide(larger(1, s.oh), ceil_divide(larger(1, s.oh), p.step_rows));
@@ -191,9 +192,9 @@ static inline int64_t matmul_tile(int64_t size, int64_t tiles) {
   return smaller(size, larger(round_up(ceil_divide(size, tiles), 16), least));
 }
 
-// Multiply-adds up to which a plain loop is quickest, and up to which our gemm is (packing a little against a library's
-// larger start).
-constexpr int64_t kTinyProduct = 512, kSmallProduct = 16 * 16 * 16;
+// Products up to this many multiply-adds, or with so few columns that a vector of them would be mostly empty, are a
+// plain loop. OpenBLAS was measured faster than our gemm for all that is larger.
+constexpr int64_t kTinyProduct = 64, kFewColumns = 2;
 
 // Panels of gemm.h: slices of a (96 x 256 elements) and b (256 x 24 vectors of 64 bytes).
 constexpr int64_t kGemmScratch = 96 * 256 * 8 + 256 * 24 * 64;

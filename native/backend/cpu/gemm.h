@@ -96,7 +96,8 @@ static inline int64_t tile_rows(int64_t left) {
 }
 
 template <typename T>
-void multiply_slices(const T* a, const T* b, int64_t rows, int64_t columns, int64_t depth, T* c, int64_t c_row, bool add) {
+void multiply_slices(const T* a, const T* b, int64_t rows, int64_t columns, int64_t depth, T* c, int64_t c_row,
+                     bool add) {
   for (int64_t j = 0; j < columns; j += kTileVectors * kVector<T>) {
     const int64_t width = smaller(kTileVectors * kVector<T>, columns - j);
     const int vectors = static_cast<int>(ceil_divide(width, kVector<T>));

@@ -36,8 +36,9 @@ void add_fused(KernelTable&);         // softmax_cross_entropy and its backward
 const KernelTable& table();
 }  // namespace PTMZ_SIMD_LEVEL
 
+// static: each level has its own copy.
 template <typename T>
-void enter(KernelTable& table, LaunchCode code, Kernel kernel) {
+static void enter(KernelTable& table, LaunchCode code, Kernel kernel) {
   (sizeof(T) == 4 ? table.f32 : table.f64)[static_cast<int>(code)] = kernel;
 }
 

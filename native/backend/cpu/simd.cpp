@@ -64,7 +64,7 @@ const KernelTable& kernels_of(const std::string& name) {
 }
 
 const KernelTable& kernels() {
-  static const KernelTable& chosen = [] () -> const KernelTable& {
+  static const KernelTable& chosen = []() -> const KernelTable& {
     const char* forced = std::getenv("PTMZ_SIMD");
     return kernels_of(forced && *forced ? forced : simd_levels().back());
   }();

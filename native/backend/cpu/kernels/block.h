@@ -25,69 +25,99 @@ void fill_block(T* out, T value, int64_t n) {
   for (int64_t i = 0; i < n; ++i) out[i] = value;
 }
 
-// 64 bytes in lanes; the same number of lanes at every SIMD level, so that all of them add in the same order.
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+#elif defined(__AVX__)
+constexpr int kVectorBytes = 32;
+#else
+constexpr int kVectorBytes = 16;
+#endif
 template <typename T>
-struct Lanes;
+struct VectorOf;
 template <>
-struct Lanes<float> {
-  static constexpr int count = 16;
-  typedef float Vector __attribute__((vector_size(64)));
+struct VectorOf<float> {
+  typedef float type __attribute__((vector_size(kVectorBytes)));
 };
 template <>
-struct Lanes<double> {
-  static constexpr int count = 8;
-  typedef double Vector __attribute__((vector_size(64)));
+struct VectorOf<double> {
+  typedef double type __attribute__((vector_size(kVectorBytes)));
 };
 
-// Adds up n elements: two vectors of lanes, then the lanes in double.
+// 128 bytes of partial results, in vectors of the processor's width. Their number is the same at every SIMD level, so
+// that all levels add in the same order.
+template <typename T>
+struct Partials {
+  using Vector = typename VectorOf<T>::type;
+  static constexpr int lanes = 128 / sizeof(T), vectors = 128 / kVectorBytes;
+  Vector at[vectors];
+
+  explicit Partials(T value) {
+    T all[lanes];
+    for (int l = 0; l < lanes; ++l) all[l] = value;
+    memcpy(at, all, sizeof at);
+  }
+  // Combines as many whole groups of lanes as n elements have; returns how many elements that were.
+  template <typename F>
+  int64_t fold(const T* x, int64_t n, F combine) {
+    int64_t i = 0;
+    for (; i + lanes <= n; i += lanes)
+      for (int k = 0; k < vectors; ++k) {
+        Vector v;
+        memcpy(&v, x + i + k * (lanes / vectors), sizeof v);
+        combine(at[k], v);
+      }
+    return i;
+  }
+};
+
+// Adds up n elements: partial sums in T, and those in double.
 template <typename T>
 double sum_block(const T* x, int64_t n) {
-  using Vector = typename Lanes<T>::Vector;
-  constexpr int lanes = Lanes<T>::count;
+  using Vector = typename VectorOf<T>::type;
+  constexpr int lanes = Partials<T>::lanes;
   double total = 0;
   int64_t i = 0;
   if (n >= lanes) {
-    Vector even = {}, odd = {}, v;
-    for (; i + 2 * lanes <= n; i += 2 * lanes) {
-      memcpy(&v, x + i, sizeof v);
-      even += v;
-      memcpy(&v, x + i + lanes, sizeof v);
-      odd += v;
-    }
-    if (i + lanes <= n) {
-      memcpy(&v, x + i, sizeof v);
-      even += v;
-      i += lanes;
-    }
-    double part[lanes];
-    for (int l = 0; l < lanes; ++l) part[l] = static_cast<double>(even[l]) + static_cast<double>(odd[l]);
-    for (int half = lanes / 2; half > 0; half /= 2)
-      for (int l = 0; l < half; ++l) part[l] += part[l + half];
-    total = part[0];
+    Partials<T> partials(0);
+    i = partials.fold(x, n, [](Vector& sum, const Vector& v) { sum += v; });
+    T part[lanes];
+    double sum[lanes / 2];
+    memcpy(part, partials.at, sizeof part);
+    for (int l = 0; l < lanes / 2; ++l)
+      sum[l] = static_cast<double>(part[l]) + static_cast<double>(part[l + lanes / 2]);
+    for (int half = lanes / 4; half > 0; half /= 2)
+      for (int l = 0; l < half; ++l) sum[l] += sum[l + half];
+    total = sum[0];
   }
   for (; i < n; ++i) total += static_cast<double>(x[i]);
   return total;
 }
 
-// The maximum of `start` and n elements; a NaN wins and stays.
+// The larger one; a NaN wins and stays.
+template <typename T>
+T larger(T best, T x) {
+  return (x > best) | (x != x) ? x : best;
+}
+
+// The maximum of `start` and n elements.
 template <typename T>
 T max_block(const T* x, int64_t n, T start) {
-  using Vector = typename Lanes<T>::Vector;
-  constexpr int lanes = Lanes<T>::count;
+  using Vector = typename VectorOf<T>::type;
+  constexpr int lanes = Partials<T>::lanes;
   int64_t i = 0;
   if (n >= lanes) {
-    Vector best, v;
-    for (int l = 0; l < lanes; ++l) best[l] = start;
-    for (; i + lanes <= n; i += lanes) {
-      memcpy(&v, x + i, sizeof v);
-      best = ((v > best) | (v != v)) ? v : best;
-    }
-    for (int l = 0; l < lanes; ++l)
-      if (best[l] > start || best[l] != best[l]) start = best[l];
+    Partials<T> partials(start);
+    i = partials.fold(x, n, [](Vector& best, const Vector& v) { best = ((v > best) | (v != v)) ? v : best; });
+    T part[lanes];
+    memcpy(part, partials.at, sizeof part);
+    for (int l = 0; l < lanes; ++l) start = larger(start, part[l]);
   }
-  for (; i < n; ++i)
-    if (x[i] > start || x[i] != x[i]) start = x[i];
-  return start;
+  bool nan = false;  // apart, so that the loop has no branches
+  for (; i < n; ++i) {
+    start = x[i] > start ? x[i] : start;
+    nan |= x[i] != x[i];
+  }
+  return nan ? static_cast<T>(__builtin_nan("")) : start;
 }
 
 // A running total of block sums. Blocks of floats are exact enough in double; blocks of doubles carry the rounding

@@ -31,12 +31,14 @@ void tiny_product(int64_t m, int64_t n, int64_t k, const Matrix<T>& a, const Mat
 }
 
 template <typename T>
-void product_of(int64_t m, int64_t n, int64_t k, const Matrix<T>& a, const Matrix<T>& b, T* c, int64_t c_row, void* scratch) {
+void product_of(int64_t m, int64_t n, int64_t k, const Matrix<T>& a, const Matrix<T>& b, T* c, int64_t c_row,
+                void* scratch) {
   if (m * n * k <= kTinyProduct) return tiny_product(m, n, k, a, b, c, c_row);
-  if (have_blas() && m * n * k > kSmallProduct) {
-    const Layout x = blas_layout(m, k, a.row, a.column), y = blas_layout(k, n, b.row, b.column);
-    if (x.fits && y.fits) return blas_gemm(m, n, k, a.data, x.lead, x.transposed, b.data, y.lead, y.transposed, c, c_row);
+  const Layout x = blas_layout(m, k, a.row, a.column), y = blas_layout(k, n, b.row, b.column);
+  if (have_blas() && x.fits && y.fits) {
+    return blas_gemm(m, n, k, a.data, x.lead, x.transposed, b.data, y.lead, y.transposed, c, c_row);
   }
+  if (n <= kFewColumns) return tiny_product(m, n, k, a, b, c, c_row);
   gemm(m, n, k, a, b, c, c_row, false, scratch);
 }
 

@@ -2,7 +2,8 @@
 //
 // Both compute out[d][p] = sum over source channels s and taps t of w(d, s, t) * window[s][base(p) + offset(t)]. For
 // conv2d every tap serves every pixel. For conv2d_input a pixel (r, c) of x takes the taps with
-// (r + pad - k * dilation) divisible by the stride, so pixels fall into stride_h * stride_w classes, each with its taps.
+// (r + pad - k * dilation) divisible by the stride, so pixels fall into stride_h * stride_w classes, each with its
+// taps.
 #include "backend/cpu/kernels/conv.h"
 
 #include "backend/cpu/kernels/lanes.h"
@@ -58,7 +59,8 @@ void fill_input(Tables& t, const Convolution& s, const Window& window, int64_t r
         const int64_t row = row_begin + r + s.pad_h;
         if (row % s.stride_h != i) continue;
         for (int64_t c = (j + s.stride_w - s.pad_w % s.stride_w) % s.stride_w; c < s.w; c += s.stride_w, ++pixels) {
-          const int64_t from = (row / s.stride_h - window.row) * window.columns + (c + s.pad_w) / s.stride_w - window.column;
+          const int64_t from =
+              (row / s.stride_h - window.row) * window.columns + (c + s.pad_w) / s.stride_w - window.column;
           t.base[pixels] = static_cast<int32_t>(from);
           t.target[pixels] = static_cast<int32_t>(r * s.w + c);
         }
@@ -104,7 +106,8 @@ struct Tile {
 };
 
 template <int M, int P, typename T, typename V>
-__attribute__((noinline)) void accumulate(const Tile<V>& tile, const Weights<T>& w, const Tables& t, const PixelClass& cls, int64_t pixel) {
+__attribute__((noinline)) void accumulate(const Tile<V>& tile, const Weights<T>& w, const Tables& t,
+                                          const PixelClass& cls, int64_t pixel) {
   const int64_t *offset = t.tap_offset, *weight = t.tap_weight;
   const V* from[P];
 #pragma GCC unroll 8
@@ -142,7 +145,8 @@ constexpr int most_pixels(int m) {
 }
 
 template <int M, int P, typename T, typename V>
-void accumulate_some(int64_t count, const Tile<V>& tile, const Weights<T>& w, const Tables& t, const PixelClass& cls, int64_t pixel) {
+void accumulate_some(int64_t count, const Tile<V>& tile, const Weights<T>& w, const Tables& t, const PixelClass& cls,
+                     int64_t pixel) {
   if constexpr (P > 1) {
     if (count < P) return accumulate_some<M, P - 1>(count, tile, w, t, cls, pixel);
   }
@@ -227,12 +231,14 @@ void run_block(const Call& call, const Convolution& s, const GatherPlan& p, cons
   const T* source = static_cast<const T*>(call.pointers[p.input ? 2 : 1]) + b.image * source_image +
                     b.group * p.sources * source_plane;
   for (int64_t set = 0; set < sets; ++set) {
-    const Planes<const T> from = {source + set * L * source_image, source_image,  source_plane, p.sources,
-                                  covered.begin,                   covered.count};
-    load_lanes<T, Bytes>(window_data + set * p.sources * plane, plane, from, smaller(L, b.images - set * L), t.position);
+    const Planes<const T> from = {
+        source + set * L * source_image, source_image, source_plane, p.sources, covered.begin, covered.count};
+    load_lanes<T, Bytes>(window_data + set * p.sources * plane, plane, from, smaller(L, b.images - set * L),
+                         t.position);
   }
 
-  const T* kernels = static_cast<const T*>(call.pointers[p.input ? 1 : 2]) + b.group * p.sources * p.channels * s.taps();
+  const T* kernels =
+      static_cast<const T*>(call.pointers[p.input ? 1 : 2]) + b.group * p.sources * p.channels * s.taps();
   Weights<T> w = {kernels, p.sources * s.taps(), s.taps()};
   if (p.input) w = {kernels, s.taps(), p.channels * s.taps()};
   const int64_t out_plane = p.rows * p.columns, out_image = s.groups * p.channels * out_plane;
@@ -242,8 +248,8 @@ void run_block(const Call& call, const Convolution& s, const GatherPlan& p, cons
     accumulate_channels<T, V>(channels, {window_data, p.sources, plane, output, pixels},
                               {w.data + d * w.destination, w.destination, w.source}, t);
     for (int64_t set = 0; set < sets; ++set) {
-      const Planes<T> to = {out + set * L * out_image + d * out_plane, out_image, out_plane, channels,
-                            b.row * p.columns, pixels};
+      const Planes<T> to = {
+          out + set * L * out_image + d * out_plane, out_image, out_plane, channels, b.row * p.columns, pixels};
       store_lanes<T, Bytes>(output + set * p.tile_channels * pixels, to, smaller(L, b.images - set * L));
     }
   }

@@ -1,5 +1,5 @@
-// conv2d_weight: dw[o][c][t] = sum over images and pixels of y[o][pixel] * x[c][base(pixel) + offset(t)], with images in
-// the SIMD lanes. A block owns some (o, c) pairs and adds up all images in order, so no partial results ever meet.
+// conv2d_weight: dw[o][c][t] = sum over images and pixels of y[o][pixel] * x[c][base(pixel) + offset(t)], with images
+// in the SIMD lanes. A block owns some (o, c) pairs and adds up all images in order, so no partial results ever meet.
 #include "backend/cpu/kernels/conv.h"
 #include "backend/cpu/kernels/lanes.h"
 
@@ -17,7 +17,8 @@ struct Step {
 
 // acc[m * acc_row + k] += sum over sets and pixels of y[m][pixel] * x[base(pixel) + offset[k]].
 template <int M, int K, typename V>
-__attribute__((noinline)) void accumulate(const Step<V>& step, int64_t m, const int64_t* offset, V* acc, int64_t acc_row) {
+__attribute__((noinline)) void accumulate(const Step<V>& step, int64_t m, const int64_t* offset, V* acc,
+                                          int64_t acc_row) {
   V sums[M][K];
 #pragma GCC unroll 4
   for (int i = 0; i < M; ++i) {
@@ -146,10 +147,11 @@ void run_block(const Call& call, const Convolution& s, const WeightPlan& p, int6
       const int64_t images = smaller(p.step_images, s.n - image), sets = ceil_divide(images, L);
       for (int64_t set = 0; set < sets; ++set) {
         const int64_t first = image + set * L, live = smaller(L, s.n - first);
-        const Planes<const T> from_x = {x_data + first * s.c * x_plane, s.c * x_plane, x_plane, c_count, covered.begin,
-                                        covered.count};
+        const Planes<const T> from_x = {
+            x_data + first * s.c * x_plane, s.c * x_plane, x_plane, c_count, covered.begin, covered.count};
         load_lanes<T, Bytes>(x + set * c_count * plane, plane, from_x, live, x_position);
-        const Planes<const T> from_y = {y_data + first * s.o * y_plane, s.o * y_plane, y_plane, o_count, row * s.ow, pixels};
+        const Planes<const T> from_y = {
+            y_data + first * s.o * y_plane, s.o * y_plane, y_plane, o_count, row * s.ow, pixels};
         load_lanes<T, Bytes>(y + set * o_count * pixels, pixels, from_y, live, y_position);
       }
       accumulate_block<V>({x, y, c_count * plane, o_count * pixels, sets, base, pixels}, o_count, offset, count, acc);

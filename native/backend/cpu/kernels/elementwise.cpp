@@ -97,20 +97,25 @@ void philox_lanes(const RandomKey& key, uint64_t first, uint32_t words[4][kPhilo
   }
 }
 
-// out = the four numbers of one Philox block; equal to random_*() of its four indices.
+// out[4 l + w] = the number of word w of lane l; equal to random_*() of its index.
 template <typename T>
-void draw_four(Distribution distribution, const uint32_t words[4], T out[4]) {
-  if (distribution == Distribution::uniform) {
-    for (int w = 0; w < 4; ++w) out[w] = static_cast<T>(unit(words[w]));
+void draw(Distribution distribution, const uint32_t words[4][kPhiloxLanes], T* out) {
+  if (distribution == Distribution::uniform) {  // unit() is exact in float too
+    for (int w = 0; w < 4; ++w)
+      for (int l = 0; l < kPhiloxLanes; ++l)
+        out[4 * l + w] = static_cast<T>(static_cast<int32_t>(words[w][l] >> 8)) * static_cast<T>(1.0 / 16777216.0);
   } else if (distribution == Distribution::rademacher) {
-    for (int w = 0; w < 4; ++w) out[w] = words[w] >> 31 ? T(1) : T(-1);
+    for (int w = 0; w < 4; ++w)
+      for (int l = 0; l < kPhiloxLanes; ++l)
+        out[4 * l + w] = static_cast<T>(2 * static_cast<int32_t>(words[w][l] >> 31) - 1);
   } else {
-    for (int w = 0; w < 4; w += 2) {
-      const double radius = ::sqrt(-2.0 * ::log(1.0 - unit(words[w])));
-      const double angle = 6.283185307179586 * unit(words[w + 1]);
-      out[w] = static_cast<T>(radius * ::cos(angle));
-      out[w + 1] = static_cast<T>(radius * ::sin(angle));
-    }
+    for (int w = 0; w < 4; w += 2)
+      for (int l = 0; l < kPhiloxLanes; ++l) {
+        const double radius = ::sqrt(-2.0 * ::log(1.0 - unit(words[w][l])));
+        const double angle = 6.283185307179586 * unit(words[w + 1][l]);
+        out[4 * l + w] = static_cast<T>(radius * ::cos(angle));
+        out[4 * l + w + 1] = static_cast<T>(radius * ::sin(angle));
+      }
   }
 }
 
@@ -130,10 +135,7 @@ void random(const Call& call) {
   for (int64_t i = range.begin; i < range.end; i += 4 * kPhiloxLanes) {  // kMapBlock is a multiple of it
     const int64_t n = smaller(4 * kPhiloxLanes, range.end - i);
     philox_lanes(key, static_cast<uint64_t>(i) / 4, words);
-    for (int l = 0; l < kPhiloxLanes && 4 * l < n; ++l) {
-      const uint32_t four[4] = {words[0][l], words[1][l], words[2][l], words[3][l]};
-      draw_four(distribution, four, block + 4 * l);
-    }
+    draw(distribution, words, block);
     memcpy(out + i, block, n * sizeof(T));
   }
 }

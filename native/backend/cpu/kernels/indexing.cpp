@@ -132,8 +132,12 @@ void scatter_add(const Call& call) {
     T* out = static_cast<T*>(call.pointers[0]) + walker.offsets[0];
     const T* g = static_cast<const T*>(call.pointers[1]) + walker.offsets[1];
     const int32_t* index = static_cast<const int32_t*>(call.pointers[2]) + walker.offsets[2];
-    for (int64_t a = 0; a < out_size; ++a)
-      for (int64_t j = 0; j < n; ++j) out[a * out_step + j * out_inner] = 0;
+    if (n == 1 && out_step == 1) {
+      fill_block(out, T(0), out_size);
+    } else {
+      for (int64_t a = 0; a < out_size; ++a)
+        for (int64_t j = 0; j < n; ++j) out[a * out_step + j * out_inner] = 0;
+    }
     for (int64_t a = 0; a < in_size; ++a) {
       const T* g_run = g + a * g_step;
       const int32_t* index_run = index + a * index_step;
@@ -155,42 +159,55 @@ void scatter_add(const Call& call) {
   }
 }
 
-// One output row: the windows' positions are tried in row-major order, each over all columns at once.
 struct Pool {
-  int64_t h, w, out_h, out_w, kh, kw, stride_h, stride_w, pad_h, pad_w;
+  int64_t h, w, out_h, out_w, kh, kw, stride_h, stride_w, pad_h, pad_w, x_stride_h, x_stride_w;
 };
 
+// values[j] = what window position (row, column) of output begin + j of a plane sees; -infinity in the padding.
 template <typename T>
-void pool_row(const Pool& pool, const T* x, int64_t x_stride_h, int64_t x_stride_w, int64_t oh, int32_t* out) {
-  constexpr int64_t kColumns = 128;
-  T best[kColumns];
-  const int64_t top = oh * pool.stride_h - pool.pad_h;
-  const int64_t first_row = top > 0 ? top : 0, end_row = smaller(top + pool.kh, pool.h);
-  for (int64_t begin = 0; begin < pool.out_w; begin += kColumns) {
-    const int64_t n = smaller(kColumns, pool.out_w - begin);
-    int32_t* positions = out + begin;
-    for (int64_t j = 0; j < n; ++j) {
-      const int64_t left = (begin + j) * pool.stride_w - pool.pad_w;
-      best[j] = -static_cast<T>(HUGE_VAL);
-      positions[j] = static_cast<int32_t>(first_row * pool.w + (left > 0 ? left : 0));
-    }
-    for (int64_t row = first_row; row < end_row; ++row) {
-      for (int64_t k = 0; k < pool.kw; ++k) {
-        // Columns j whose window position k lies inside: 0 <= (begin + j) * stride - pad + k < w.
-        const int64_t shift = begin * pool.stride_w - pool.pad_w + k;
-        const int64_t from = shift < 0 ? ceil_divide(-shift, pool.stride_w) : 0;
-        const int64_t to = shift < pool.w ? smaller(n, ceil_divide(pool.w - shift, pool.stride_w)) : 0;
-        const T* line = x + row * x_stride_h + shift * x_stride_w;
-        const int64_t step = pool.stride_w * x_stride_w;
-        for (int64_t j = from; j < to; ++j) {
-          const T value = line[j * step];
-          const bool better = (value > best[j]) | ((value != value) & (best[j] == best[j]));
-          best[j] = better ? value : best[j];
-          positions[j] = better ? static_cast<int32_t>(row * pool.w + shift + j * pool.stride_w) : positions[j];
-        }
+void window_values(const Pool& pool, const T* x, int64_t row, int64_t column, int64_t begin, int64_t n, T* values) {
+  // Output columns whose window position lies inside: 0 <= ow * stride + shift < w.
+  const int64_t shift = column - pool.pad_w, step = pool.stride_w * pool.x_stride_w;
+  const int64_t first = shift < 0 ? ceil_divide(-shift, pool.stride_w) : 0;
+  const int64_t last = shift < pool.w ? ceil_divide(pool.w - shift, pool.stride_w) : 0;
+  int64_t oh = begin / pool.out_w, ow = begin % pool.out_w;
+  for (int64_t done = 0; done < n; ++oh, ow = 0) {
+    const int64_t run = smaller(pool.out_w - ow, n - done), line = oh * pool.stride_h - pool.pad_h + row;
+    const int64_t from = first > ow ? first - ow : 0, to = line >= 0 && line < pool.h ? smaller(run, last - ow) : 0;
+    if (from > 0 || to < run) fill_block(values + done, -static_cast<T>(HUGE_VAL), run);
+    const T* source = x + line * pool.x_stride_h + (ow * pool.stride_w + shift) * pool.x_stride_w;
+    for (int64_t j = from; j < to; ++j) values[done + j] = source[j * step];
+    done += run;
+  }
+}
+
+// Outputs [begin, begin + n) of a plane: each window position in row-major order over all of them at once.
+template <typename T>
+void pool_block_argmax(const Pool& pool, const T* x, int64_t begin, int64_t n, int32_t* out) {
+  T best[kBlock], values[kBlock];
+  int32_t corner[kBlock], positions[kBlock];
+  int64_t oh = begin / pool.out_w, ow = begin % pool.out_w;
+  for (int64_t j = 0; j < n; ++j) {
+    const int64_t top = oh * pool.stride_h - pool.pad_h, left = ow * pool.stride_w - pool.pad_w;
+    corner[j] = static_cast<int32_t>(top * pool.w + left);
+    positions[j] = static_cast<int32_t>((top > 0 ? top : 0) * pool.w + (left > 0 ? left : 0));
+    best[j] = -static_cast<T>(HUGE_VAL);
+    if (++ow < pool.out_w) continue;
+    ow = 0;
+    ++oh;
+  }
+  for (int64_t row = 0; row < pool.kh; ++row)
+    for (int64_t column = 0; column < pool.kw; ++column) {
+      window_values(pool, x, row, column, begin, n, values);
+      const int32_t shift = static_cast<int32_t>(row * pool.w + column);
+      for (int64_t j = 0; j < n; ++j) {
+        const T value = values[j], old = best[j];
+        const bool better = (value > old) | ((value != value) & (old == old));
+        best[j] = better ? value : old;
+        positions[j] = better ? corner[j] + shift : positions[j];
       }
     }
-  }
+  memcpy(out, positions, n * sizeof(int32_t));
 }
 
 // x (N,C,H,W) strided -> positions (N,C,OH,OW)
@@ -198,15 +215,16 @@ template <typename T>
 void pool_argmax(const Call& call) {
   const Launch& launch = call.launch;
   const int64_t *shape = launch.shape, *ints = launch.ints, *strides = launch.operands[1].strides;
-  const Pool pool{shape[2], shape[3], shape[4], shape[5], ints[0], ints[1], ints[2], ints[3], ints[4], ints[5]};
+  const Pool pool{shape[2], shape[3], shape[4], shape[5], ints[0],    ints[1],
+                  ints[2],  ints[3],  ints[4],  ints[5],  strides[2], strides[3]};
   const int64_t planes = shape[0] * shape[1], out_plane = pool.out_h * pool.out_w;
-  const int64_t block = pool_block(out_plane, pool.kh * pool.kw);
-  const int64_t end = smaller(call.end * block, planes);
+  const int64_t block = pool_block(out_plane, pool.kh * pool.kw), end = smaller(call.end * block, planes);
   for (int64_t plane = call.begin * block; plane < end; ++plane) {
     const T* x =
         static_cast<const T*>(call.pointers[1]) + plane / shape[1] * strides[0] + plane % shape[1] * strides[1];
     int32_t* out = static_cast<int32_t*>(call.pointers[0]) + plane * out_plane;
-    for (int64_t oh = 0; oh < pool.out_h; ++oh) pool_row(pool, x, strides[2], strides[3], oh, out + oh * pool.out_w);
+    for (int64_t o = 0; o < out_plane; o += kBlock)
+      pool_block_argmax(pool, x, o, smaller(kBlock, out_plane - o), out + o);
   }
 }
 

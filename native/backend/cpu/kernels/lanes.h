@@ -62,9 +62,9 @@ PTMZ_INLINE void transpose(V (&rows)[Count]) {
 template <typename T>
 struct Planes {
   T* data;
-  int64_t image;     // elements from one image to the next
-  int64_t plane;     // elements of one plane
-  int64_t channels;  // to be copied
+  int64_t image;         // elements from one image to the next
+  int64_t plane;         // elements of one plane
+  int64_t channels;      // to be copied
   int64_t begin, count;  // the rows, as elements of each plane
 };
 

@@ -108,13 +108,12 @@ struct MaxLanes {
 
   explicit MaxLanes(int64_t lanes) : width(lanes) { fill_block(best, -static_cast<T>(HUGE_VAL), width); }
   void add(const T* x, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) best[i] = (x[i] > best[i]) | (x[i] != x[i]) ? x[i] : best[i];
+    for (int64_t i = 0; i < n; ++i) best[i] = larger(best[i], x[i]);
   }
   void flush() {}
   T value(int64_t first, int64_t step) const {
     T result = best[first];
-    for (int64_t i = first + step; i < width; i += step)
-      if (best[i] > result || best[i] != best[i]) result = best[i];
+    for (int64_t i = first + step; i < width; i += step) result = larger(result, best[i]);
     return result;
   }
 };

@@ -101,6 +101,17 @@ void load_run(T* out, const S* x, int64_t stride, int64_t n) {
   for (int64_t i = 0; i < n; ++i) out[i] = static_cast<T>(x[i * stride]);
 }
 
+// Fills runs of n <= width elements over their end; the next row overwrites it. Returns the rows done within `room`.
+template <int width, typename T, typename S>
+int64_t fill_rows(T* out, const S* x, int64_t rows, int64_t row_stride, int64_t n, int64_t room) {
+  int64_t row = 0;
+  for (; row < rows && row * n + width <= room; ++row) {
+    const T value = static_cast<T>(x[row * row_stride]);
+    for (int l = 0; l < width; ++l) out[row * n + l] = value;
+  }
+  return row;
+}
+
 // `rows` runs of n elements each, written one after the other. `room` is what may be written from `out` on.
 template <typename T, typename S>
 void load_rows(T* out, const S* x, int64_t rows, int64_t row_stride, int64_t n, int64_t stride, int64_t room) {
@@ -111,11 +122,8 @@ void load_rows(T* out, const S* x, int64_t rows, int64_t row_stride, int64_t n, 
     return;
   }
   int64_t row = 0;
-  if (stride == 0 && n <= 16) {  // fills run over their end; the next row overwrites it
-    for (; row < rows && row * n + 16 <= room; ++row) {
-      const T value = static_cast<T>(x[row * row_stride]);
-      for (int l = 0; l < 16; ++l) out[row * n + l] = value;
-    }
+  if (stride == 0 && n <= 16) {
+    row = n <= 4 ? fill_rows<4>(out, x, rows, row_stride, n, room) : fill_rows<16>(out, x, rows, row_stride, n, room);
   } else if (row_stride == 1 && stride > 1 && n < rows) {  // transposed: along the contiguous axis first
     for (int64_t j = 0; j < n; ++j)
       for (int64_t i = 0; i < rows; ++i) out[i * n + j] = static_cast<T>(x[i + j * stride]);
@@ -155,23 +163,32 @@ T* direct_block(View& view, T* base, int64_t n) {
 }
 
 template <typename T>
+void store_run(T* out, int64_t stride, const T* x, int64_t n) {
+  if (stride == 1) return copy_run(out, x, n);
+  for (int64_t i = 0; i < n; ++i) out[i * stride] = x[i];
+}
+
+// Writes a block to the next n elements.
+template <typename T>
 void store_block(View& view, T* base, const T* block, int64_t n) {
   if (view.is_splat()) {
     *base = block[0];
     return;
   }
   const int last = view.rank - 1;
-  const int64_t stride = view.inner();
+  const int64_t size = view.shape[last], stride = view.inner();
   for (int64_t done = 0; done < n;) {
-    const int64_t run = smaller(view.run_left(), n - done);
-    T* out = base + view.offset;
-    if (stride == 1) {
-      copy_run(out, block + done, run);
+    if (last > 0 && view.coord[last] == 0 && n - done >= size) {
+      const int64_t rows = smaller((n - done) / size, view.shape[last - 1] - view.coord[last - 1]);
+      for (int64_t row = 0; row < rows; ++row, done += size)
+        store_run(base + view.offset + row * view.stride[last - 1], stride, block + done, size);
+      view.advance(last - 1, rows);
     } else {
-      for (int64_t i = 0; i < run; ++i) out[i * stride] = block[done + i];
+      const int64_t run = smaller(view.run_left(), n - done);
+      store_run(base + view.offset, stride, block + done, run);
+      view.advance(last, run);
+      done += run;
     }
-    view.advance(last, run);
-    done += run;
   }
 }
 

@@ -1,0 +1,96 @@
+// The addon: its exports, what each environment keeps, and how an environment ends.
+#include <string>
+#include <vector>
+
+#include "backend/cpu/blas.h"
+#include "backend/cpu/simd.h"
+#include "environment.h"
+#include "errors.h"
+#include "node_addon.h"
+#include "runtime/executor.h"
+#include "runtime/vector.h"
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <dlfcn.h>
+#endif
+
+#ifndef PTMZ_VERSION
+#define PTMZ_VERSION "unknown"
+#endif
+
+namespace ptmz {
+namespace {
+
+#if defined(__clang__)
+constexpr const char* kCompiler = "clang " __clang_version__;
+#elif defined(__GNUC__)
+constexpr const char* kCompiler = "gcc " __VERSION__;
+#else
+constexpr const char* kCompiler = "unknown";
+#endif
+
+// A process whose last worker with this addon has ended would unload it; libraries linked into it (OpenBLAS) have
+// threads and thread-local destructors that must find their code.
+void stay_loaded() {
+#if defined(__unix__) || defined(__APPLE__)
+  Dl_info self;
+  if (dladdr(reinterpret_cast<void*>(&stay_loaded), &self) != 0)
+    dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+#endif
+}
+
+Napi::Object device(Napi::Env env, const char* name, const char* reason) {
+  Napi::Object object = Napi::Object::New(env);
+  object["name"] = Napi::String::New(env, name);
+  object["available"] = Napi::Boolean::New(env, reason == nullptr);
+  if (reason != nullptr) object["reason"] = Napi::String::New(env, reason);
+  return object;
+}
+
+Napi::Value info(const Napi::CallbackInfo& call) {
+  const Napi::Env env = call.Env();
+  return translated(env, [&]() -> Napi::Value {
+    const std::vector<std::string> levels = cpu::simd_levels();
+    Napi::Array available = Napi::Array::New(env, levels.size());
+    for (uint32_t i = 0; i < levels.size(); ++i) available[i] = Napi::String::New(env, levels[i]);
+    Napi::Object simd = Napi::Object::New(env);
+    simd["used"] = Napi::String::New(env, cpu::kernels().level);
+    simd["available"] = available;
+    Napi::Array devices = Napi::Array::New(env);
+    devices[uint32_t{0}] = device(env, "cpu", nullptr);
+    devices[uint32_t{1}] = device(env, "cuda", kNoCuda);
+
+    Napi::Object object = Napi::Object::New(env);
+    object["version"] = Napi::String::New(env, PTMZ_VERSION);
+    object["compiler"] = Napi::String::New(env, kCompiler);
+    object["blas"] = Napi::String::New(env, cpu::blas_name());
+    object["simd"] = simd;
+    object["threads"] = Napi::Number::New(env, hardware_threads());
+    object["devices"] = devices;
+    return object;
+  });
+}
+
+Napi::Value native_bytes_held(const Napi::CallbackInfo& call) {
+  return Napi::Number::New(call.Env(), static_cast<double>(native_bytes()));
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  stay_loaded();
+  env.SetInstanceData(new Environment);
+  // All jobs hear of the end before the first one is waited for.
+  env.AddCleanupHook([jobs = Environment::of(env).jobs] { stop_jobs(*jobs); });
+  add_graph(env, exports);
+  add_program(env, exports);
+  add_vector(env, exports);
+  add_solvers(env, exports);
+  exports["info"] = Napi::Function::New(env, info, "info");
+  exports["nativeBytes"] = Napi::Function::New(env, native_bytes_held, "nativeBytes");
+  return exports;
+}
+
+}  // namespace
+}  // namespace ptmz
+
+static Napi::Object initialise(Napi::Env env, Napi::Object exports) { return ptmz::init(env, exports); }
+NODE_API_MODULE(ptmz_native, initialise)

@@ -1,0 +1,299 @@
+// The solvers seen from JavaScript: train, evaluate, hvp and hutchinson, each a job over programs and vectors.
+#include <map>
+
+#include "environment.h"
+#include "program.h"
+#include "solvers/hutchinson.h"
+#include "solvers/train.h"
+#include "vector.h"
+
+namespace ptmz {
+
+namespace {
+
+// What a job uses: keeps it alive and locks every object once, for writing if any use of it writes.
+class Borrowed {
+ public:
+  Vector* vector(Napi::Value value, const std::string& name, bool write) {
+    if (value.IsNull() || value.IsUndefined()) return nullptr;
+    const std::shared_ptr<Vector> vector = NativeVector::get(value, name);
+    Use& use = vectors_[vector.get()];
+    if (!use.vector) use = {vector, name, false};
+    use.write |= write;
+    return vector.get();
+  }
+  Executor* executor(Napi::Value value, const std::string& name) {
+    const std::shared_ptr<ProgramState> state = NativeProgram::get(value, name);
+    programs_[state.get()] = {state, name};
+    return &state->executor;
+  }
+  void mark_written(const Vector* vector) {
+    if (vector) vectors_.at(const_cast<Vector*>(vector)).write = true;
+  }
+  std::vector<JobLock> lock() const {
+    std::vector<JobLock> locks;
+    for (const auto& [state, use] : programs_) locks.push_back(lock_exclusive(state->busy, use.second));
+    for (const auto& [vector, use] : vectors_) {
+      locks.push_back(use.write ? lock_write(use.vector, use.name) : lock_read(use.vector, use.name));
+    }
+    return locks;
+  }
+
+ private:
+  struct Use {
+    std::shared_ptr<Vector> vector;
+    std::string name;
+    bool write;
+  };
+  std::map<Vector*, Use> vectors_;
+  std::map<ProgramState*, std::pair<std::shared_ptr<ProgramState>, std::string>> programs_;
+};
+
+int to_slot(Napi::Object slots, const char* key, int64_t count, const std::string& name) {
+  const Napi::Value value = slots.Get(key);
+  if (value.IsUndefined()) return -1;
+  return static_cast<int>(to_int(value, name + "." + key, 0, count - 1));
+}
+
+// { program, vectors, batch, slots: { x, y, ... } } or null.
+BatchProgram to_batch_program(Napi::Value value, const std::string& name, Borrowed& borrowed) {
+  BatchProgram result;
+  if (value.IsNull()) return result;
+  const Napi::Object object = to_object(value, name);
+  result.batch = to_int(object.Get("batch"), name + ".batch", 1);
+  result.executor = borrowed.executor(object.Get("program"), name + ".program");
+  const std::vector<ProgramSlot>& slots = result.executor->program().slots;
+  size_t slot = 0;
+  result.vectors = to_list(object.Get("vectors"), name + ".vectors", [&](Napi::Value v, const std::string& n) {
+    const bool write = slot < slots.size() && slots[slot].written;
+    const std::string what = slot < slots.size() ? n + " (" + slots[slot].name + ")" : n;
+    ++slot;
+    return borrowed.vector(v, what, write);
+  });
+  const int64_t count = static_cast<int64_t>(slots.size());
+  if (static_cast<int64_t>(result.vectors.size()) != count) {
+    throw Error("INVALID_ARGUMENT", name + ".vectors: expected " + std::to_string(count) + " entries, got " +
+                                        std::to_string(result.vectors.size()));
+  }
+  const Napi::Object numbers = to_object(object.Get("slots"), name + ".slots");
+  const std::pair<const char*, int BatchProgram::*> members[] = {{"x", &BatchProgram::x},
+                                                                 {"y", &BatchProgram::y},
+                                                                 {"key", &BatchProgram::key},
+                                                                 {"loss", &BatchProgram::loss},
+                                                                 {"correct", &BatchProgram::correct},
+                                                                 {"grad", &BatchProgram::grad},
+                                                                 {"nextBuffers", &BatchProgram::next_buffers},
+                                                                 {"params", &BatchProgram::params},
+                                                                 {"buffers", &BatchProgram::buffers},
+                                                                 {"v", &BatchProgram::v},
+                                                                 {"hv", &BatchProgram::hv}};
+  for (const auto& [key, member] : members) result.*member = to_slot(numbers, key, count, name + ".slots");
+  for (int s : {result.x, result.y, result.key}) borrowed.mark_written(result.at(s));
+  return result;
+}
+
+// { samples, labels, count, channels, plane, mean, deviation } or null.
+Dataset to_dataset(Napi::Value value, const std::string& name, Borrowed& borrowed) {
+  Dataset data;
+  if (value.IsNull()) return data;
+  const Napi::Object object = to_object(value, name);
+  data.count = to_int(object.Get("count"), name + ".count", 1, INT32_MAX);
+  data.channels = to_int(object.Get("channels"), name + ".channels", 1, INT32_MAX);
+  data.plane = to_int(object.Get("plane"), name + ".plane", 1, INT32_MAX);
+  data.mean = to_reals(object.Get("mean"), name + ".mean");
+  data.deviation = to_reals(object.Get("deviation"), name + ".deviation");
+  data.samples = borrowed.vector(object.Get("samples"), name + ".samples", false);
+  data.labels = borrowed.vector(object.Get("labels"), name + ".labels", false);
+  return data;
+}
+
+// [begin, end, decays, ...], three numbers per range.
+std::vector<ParameterRange> to_ranges(Napi::Value value) {
+  const std::vector<int64_t> flat = to_ints(value, "ranges");
+  if (flat.size() % 3 != 0) throw Error("INVALID_ARGUMENT", "ranges: expected three numbers per range");
+  std::vector<ParameterRange> ranges;
+  for (size_t i = 0; i < flat.size(); i += 3) ranges.push_back({flat[i], flat[i + 1], flat[i + 2] != 0});
+  return ranges;
+}
+
+std::vector<uint64_t> to_seeds(Napi::Value value) {
+  const std::vector<int64_t> seeds = to_ints(value, "seeds");
+  return {seeds.begin(), seeds.end()};
+}
+
+RunOptions to_run_options(Napi::Object object) {
+  RunOptions run;
+  run.threads = static_cast<int>(to_int(object.Get("threads"), "threads", 0, 4096));
+  run.memory_limit = to_int(object.Get("memoryLimit"), "memoryLimit");
+  return run;
+}
+
+Vector* required(Vector* vector, const char* name) {
+  if (!vector) throw Error("INVALID_ARGUMENT", std::string(name) + ": expected a vector");
+  return vector;
+}
+
+// [epoch, epochs, step, steps, evaluating, lr, samples per second, losses..., accuracies..., last history row...]
+std::vector<double> flatten(const TrainProgress& p) {
+  std::vector<double> fields = {static_cast<double>(p.epoch), static_cast<double>(p.epochs),
+                                static_cast<double>(p.step),  static_cast<double>(p.steps),
+                                p.evaluating ? 1.0 : 0.0,     p.lr,
+                                p.samples_per_second};
+  for (const auto* list : {&p.loss, &p.accuracy, &p.last}) fields.insert(fields.end(), list->begin(), list->end());
+  return fields;
+}
+
+Napi::Value train_job(const Napi::CallbackInfo& info) {
+  const Napi::Object object = to_object(info[0], "options");
+  auto borrowed = std::make_shared<Borrowed>();
+  TrainOptions o;
+  o.batch = to_batch_program(object.Get("batch"), "batch", *borrowed);
+  o.tail = to_batch_program(object.Get("tail"), "tail", *borrowed);
+  o.test.batch = to_batch_program(object.Get("testBatch"), "testBatch", *borrowed);
+  o.test.tail = to_batch_program(object.Get("testTail"), "testTail", *borrowed);
+  o.train = to_dataset(object.Get("train"), "train", *borrowed);
+  o.test.data = to_dataset(object.Get("test"), "test", *borrowed);
+  o.params = required(borrowed->vector(object.Get("params"), "params", true), "params");
+  o.velocity = required(borrowed->vector(object.Get("velocity"), "velocity", true), "velocity");
+  o.buffers = borrowed->vector(object.Get("buffers"), "buffers", true);
+  o.state = required(borrowed->vector(object.Get("state"), "state", true), "state");
+  o.history = required(borrowed->vector(object.Get("history"), "history", true), "history");
+  o.ranges = to_ranges(object.Get("ranges"));
+  o.seeds = to_seeds(object.Get("seeds"));
+  o.lr_scale = to_reals(object.Get("lrScale"), "lrScale");
+  o.weight_decay = to_reals(object.Get("weightDecay"), "weightDecay");
+  o.lr = to_reals(object.Get("lr"), "lr");
+  o.momentum = to_reals(object.Get("momentum"), "momentum");
+  o.nesterov = to_bool(object.Get("nesterov"), "nesterov");
+  o.classes = to_int(object.Get("classes"), "classes", 1);
+  o.evaluate_every = to_int(object.Get("evaluateEvery"), "evaluateEvery", 1);
+  o.run = to_run_options(object);
+  Work work = [o, borrowed](JobContext& context) -> Finish {
+    TrainOptions options = o;
+    options.run.stop = &context.stop;
+    const TrainResult result = train(options, [&](const TrainProgress& p) { context.progress(flatten(p)); });
+    return [result](Napi::Env env) -> Napi::Value {
+      Napi::Object value = Napi::Object::New(env);
+      value.Set("steps", static_cast<double>(result.steps));
+      value.Set("epochs", static_cast<double>(result.epochs));
+      value.Set("seconds", result.seconds);
+      value.Set("samplesPerSecond", result.samples_per_second);
+      return value;
+    };
+  };
+  return start_job(info.Env(), std::move(work), borrowed->lock(), info[1]);
+}
+
+Napi::Value evaluate_job(const Napi::CallbackInfo& info) {
+  const Napi::Object object = to_object(info[0], "options");
+  auto borrowed = std::make_shared<Borrowed>();
+  EvaluateOptions o;
+  o.batch = to_batch_program(object.Get("batch"), "batch", *borrowed);
+  o.tail = to_batch_program(object.Get("tail"), "tail", *borrowed);
+  o.data = to_dataset(object.Get("data"), "data", *borrowed);
+  o.members = to_int(object.Get("members"), "members", 1);
+  o.run = to_run_options(object);
+  const int64_t classes = to_int(object.Get("classes"), "classes", 1);
+  Work work = [o, classes, borrowed](JobContext& context) -> Finish {
+    EvaluateOptions options = o;
+    options.run.stop = &context.stop;
+    check_labels(options.data, "data", classes);
+    const double count = static_cast<double>(options.data.count);
+    const Evaluation result =
+        evaluate(options, [&](int64_t done) { context.progress({static_cast<double>(done) / count}); });
+    return [result](Napi::Env env) -> Napi::Value {
+      Napi::Object value = Napi::Object::New(env);
+      value.Set("loss", from_list(env, result.loss));
+      value.Set("accuracy", from_list(env, result.accuracy));
+      return value;
+    };
+  };
+  return start_job(info.Env(), std::move(work), borrowed->lock(), info[1]);
+}
+
+HessianOptions to_hessian_options(Napi::Object object, Borrowed& borrowed) {
+  HessianOptions o;
+  o.batch = to_batch_program(object.Get("batch"), "batch", borrowed);
+  o.tail = to_batch_program(object.Get("tail"), "tail", borrowed);
+  for (const BatchProgram* program : {&o.batch, &o.tail}) {
+    if (!program->executor) continue;
+    if (program->v < 0 || program->hv < 0 || program->params < 0) {
+      throw Error("INVALID_ARGUMENT", "slots: a Hessian program needs params, v and hv");
+    }
+    borrowed.mark_written(program->at(program->params));
+    borrowed.mark_written(program->at(program->buffers));
+  }
+  o.data = to_dataset(object.Get("data"), "data", borrowed);
+  o.params = required(borrowed.vector(object.Get("params"), "params", false), "params");
+  o.buffers = borrowed.vector(object.Get("buffers"), "buffers", false);
+  o.run = to_run_options(object);
+  return o;
+}
+
+Napi::Value hvp_job(const Napi::CallbackInfo& info) {
+  const Napi::Object object = to_object(info[0], "options");
+  auto borrowed = std::make_shared<Borrowed>();
+  const HessianOptions o = to_hessian_options(object, *borrowed);
+  const Vector* directions = required(borrowed->vector(object.Get("directions"), "directions", false), "directions");
+  Vector* result = required(borrowed->vector(object.Get("result"), "result", true), "result");
+  const int64_t classes = to_int(object.Get("classes"), "classes", 1);
+  Work work = [o, classes, directions, result, borrowed](JobContext& context) -> Finish {
+    HessianOptions options = o;
+    options.run.stop = &context.stop;
+    check_labels(options.data, "data", classes);
+    hessian_vector_product(options, *directions, *result, [&](double done) { context.progress({done}); });
+    return [](Napi::Env env) -> Napi::Value { return env.Undefined(); };
+  };
+  return start_job(info.Env(), std::move(work), borrowed->lock(), info[1]);
+}
+
+Napi::Value hutchinson_job(const Napi::CallbackInfo& info) {
+  const Napi::Object object = to_object(info[0], "options");
+  auto borrowed = std::make_shared<Borrowed>();
+  HutchinsonOptions o;
+  o.hessian = to_hessian_options(object, *borrowed);
+  o.ranges = to_ranges(object.Get("ranges"));
+  o.seeds = to_seeds(object.Get("seeds"));
+  o.stream = to_uint32(object.Get("stream"), "stream");
+  o.probes = to_int(object.Get("probes"), "probes", 1, INT32_MAX);
+  o.block = to_int(object.Get("block"), "block", 1, INT32_MAX);
+  o.rtol = to_finite(object.Get("rtol"), "rtol");
+  const int64_t classes = to_int(object.Get("classes"), "classes", 1);
+  Work work = [o, classes, borrowed](JobContext& context) -> Finish {
+    HutchinsonOptions options = o;
+    options.hessian.run.stop = &context.stop;
+    check_labels(options.hessian.data, "data", classes);
+    std::vector<TraceEstimate> estimates = hutchinson(options, [&](const HutchinsonProgress& p) {
+      context.progress({static_cast<double>(p.member), static_cast<double>(p.members), static_cast<double>(p.samples),
+                        static_cast<double>(p.probes), p.fraction, p.trace, p.standard_error});
+    });
+    return [estimates = std::move(estimates)](Napi::Env env) -> Napi::Value {
+      Napi::Array list = Napi::Array::New(env, estimates.size());
+      for (uint32_t m = 0; m < estimates.size(); ++m) {
+        Napi::Object value = Napi::Object::New(env);
+        value.Set("trace", estimates[m].trace);
+        value.Set("standardError", estimates[m].standard_error);
+        value.Set("samples", from_list(env, estimates[m].samples));
+        list[m] = value;
+      }
+      return list;
+    };
+  };
+  return start_job(info.Env(), std::move(work), borrowed->lock(), info[1]);
+}
+
+template <Napi::Value (*body)(const Napi::CallbackInfo&)>
+Napi::Value guarded(const Napi::CallbackInfo& info) {
+  return translated(info.Env(), [&] { return body(info); });
+}
+
+}  // namespace
+
+void add_solvers(Napi::Env env, Napi::Object exports) {
+  exports.Set("train", Napi::Function::New<guarded<train_job>>(env, "train"));
+  exports.Set("evaluate", Napi::Function::New<guarded<evaluate_job>>(env, "evaluate"));
+  exports.Set("hvp", Napi::Function::New<guarded<hvp_job>>(env, "hvp"));
+  exports.Set("hutchinson", Napi::Function::New<guarded<hutchinson_job>>(env, "hutchinson"));
+}
+
+}  // namespace ptmz

@@ -1,0 +1,67 @@
+/** Live progress on stderr: a bar on a terminal, a line every few seconds elsewhere. */
+import cliProgress from 'cli-progress';
+import { formatDuration } from './table.js';
+
+/** One piece of work after the other, each shown with its part done and the expected time to its end. */
+export interface Progress {
+  begin(title: string): void;
+  /** `fraction` from 0 to 1; `eta` in seconds; `details` are short facts such as a loss. */
+  update(fraction: number, eta: number, details: string): void;
+  end(summary: string): void;
+  /** Takes the bar away, so that other lines can be printed. */
+  stop(): void;
+}
+
+const LINE_INTERVAL = 5000;
+
+class Bar implements Progress {
+  readonly #bar = new cliProgress.SingleBar({
+    format: '{title} [{bar}] {percentage}%  {left} left  {details}',
+    barsize: 24,
+    hideCursor: true,
+    clearOnComplete: true,
+    stopOnComplete: false,
+    stream: process.stderr,
+    fps: 10,
+  });
+  #title = '';
+
+  begin(title: string): void {
+    this.#title = title;
+    this.#bar.start(1000, 0, { title, left: '?', details: '' });
+  }
+  update(fraction: number, eta: number, details: string): void {
+    this.#bar.update(Math.floor(1000 * fraction), { left: formatDuration(eta), details });
+  }
+  end(summary: string): void {
+    this.#bar.stop();
+    process.stderr.write(`${this.#title}: ${summary}\n`);
+  }
+  stop(): void {
+    this.#bar.stop();
+  }
+}
+
+class Lines implements Progress {
+  #title = '';
+  #printed = 0;
+
+  begin(title: string): void {
+    this.#title = title;
+    this.#printed = performance.now();
+    process.stderr.write(`${title}\n`);
+  }
+  update(fraction: number, eta: number, details: string): void {
+    if (performance.now() - this.#printed < LINE_INTERVAL) return;
+    this.#printed = performance.now();
+    process.stderr.write(`  ${Math.floor(100 * fraction)} %, ${formatDuration(eta)} left, ${details}\n`);
+  }
+  end(summary: string): void {
+    process.stderr.write(`${this.#title}: ${summary}\n`);
+  }
+  stop(): void {}
+}
+
+export function createProgress(): Progress {
+  return process.stderr.isTTY ? new Bar() : new Lines();
+}

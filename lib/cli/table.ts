@@ -1,0 +1,41 @@
+/** Tables for people: columns padded to their widest cell, numbers to the right. */
+
+/** One column: its heading and how a row's value is written. */
+export interface Column<Row> {
+  heading: string;
+  cell(row: Row): string;
+}
+
+/** The rows as lines of text. */
+export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string {
+  const lines = [
+    columns.map((column) => column.heading),
+    ...rows.map((row) => columns.map((column) => column.cell(row))),
+  ];
+  const widths = columns.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)));
+  return lines.map((line) => line.map((cell, i) => cell.padStart(widths[i]!)).join('   ')).join('\n');
+}
+
+/** A number in `digits` significant digits, `-` where there is none. */
+export function formatNumber(value: number | null | undefined, digits = 4): string {
+  if (value === null || value === undefined || Number.isNaN(value)) return '-';
+  const size = Math.abs(value);
+  if (size !== 0 && (size >= 10 ** (digits + 2) || size < 10 ** -digits)) return value.toExponential(digits - 1);
+  return size >= 10 ** (digits - 1) ? value.toFixed(0) : value.toPrecision(digits);
+}
+
+/** 0.8734 as `87.3 %`. */
+export function formatPercent(value: number | null | undefined): string {
+  return value === null || value === undefined || Number.isNaN(value) ? '-' : `${(100 * value).toFixed(1)} %`;
+}
+
+/** Seconds as `7 s`, `1 min 05 s` or `2 h 03 min`. */
+export function formatDuration(seconds: number): string {
+  if (!Number.isFinite(seconds)) return '?';
+  const whole = Math.round(seconds);
+  const pair = (big: number, bigUnit: string, small: number, smallUnit: string) =>
+    `${big} ${bigUnit} ${String(small).padStart(2, '0')} ${smallUnit}`;
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return pair(Math.floor(whole / 60), 'min', whole % 60, 's');
+  return pair(Math.floor(whole / 3600), 'h', Math.floor((whole % 3600) / 60), 'min');
+}

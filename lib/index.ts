@@ -1,0 +1,29 @@
+/** ptmz-native: a differentiable tensor core that runs populations of models at once. */
+export { PtmzError, type ErrorCode } from './errors.js';
+export { Flat, type FlatEntry, type Init } from './graph/flat.js';
+export { Graph, type Distribution, type ParamOptions } from './graph/graph.js';
+export { initialise } from './graph/initialise.js';
+export { concat, where, type Axes, type GatherOptions, type MatmulOptions, type Operand } from './graph/operators.js';
+export {
+  Program,
+  type CompileOptions,
+  type ProgramPlan,
+  type ProgramSlot,
+  type RunInput,
+  type RunOptions,
+} from './graph/program.js';
+export type { Shape } from './graph/shape.js';
+export { Value, type Kind } from './graph/value.js';
+export { randomKey, Vector, type DType, type RandomOptions, type TypedArray } from './graph/vector.js';
+export * from './nn/index.js';
+export {
+  readSafetensors,
+  writeSafetensors,
+  type StoredTensor,
+  type TensorArray,
+  type TensorDType,
+} from './formats/safetensors.js';
+export * from './data/index.js';
+export * from './landscape/index.js';
+export * from './models/index.js';
+export * from './train/index.js';

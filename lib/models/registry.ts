@@ -1,0 +1,25 @@
+/** The models of this package by name; a new one is a file beside this and a row here. */
+import type { Model } from './model.js';
+import { resnet } from './resnet.js';
+
+/** What every model of the registry is given. */
+export interface ModelOptions {
+  width: number;
+  input: readonly [channels: number, height: number, width: number];
+  classes: number;
+}
+
+/**
+ * Models by name.
+ *
+ * @example
+ * ```ts
+ * import { models } from 'ptmz-native';
+ * const model = models.resnet18({ width: 8, input: [1, 28, 28], classes: 10 });
+ * ```
+ */
+export const models = {
+  resnet18: (options: ModelOptions): Model => resnet({ depth: 18, ...options }),
+  resnet34: (options: ModelOptions): Model => resnet({ depth: 34, ...options }),
+  resnet50: (options: ModelOptions): Model => resnet({ depth: 50, ...options }),
+} as const;

@@ -1,0 +1,155 @@
+/** BatchProgram: a model's graph compiled for one batch size, with its vectors, in the form that solvers take. */
+import { Flat } from '../graph/flat.js';
+import { Graph } from '../graph/graph.js';
+import type { Program } from '../graph/program.js';
+import type { Value } from '../graph/value.js';
+import { Vector } from '../graph/vector.js';
+import { buildLogits, type Model } from '../models/model.js';
+import type { NativeBatchProgram } from '../native.js';
+import { crossEntropy } from '../nn/index.js';
+
+export type RealType = 'float32' | 'float64';
+
+/** A model's loss on one batch as a graph; `correct` counts right answers. */
+export interface BatchGraph {
+  graph: Graph;
+  loss: Value;
+  correct: Value;
+}
+
+/** @internal */
+export function buildBatch(model: Model, batch: number, training: boolean): BatchGraph {
+  const graph = new Graph();
+  const x = graph.input('x', [batch, ...model.input]);
+  const y = graph.input('y', [batch], 'index');
+  const logits = buildLogits(model, graph, x, training);
+  const loss = model.loss ? model.loss(logits, y) : crossEntropy(logits, y);
+  const correct = logits.argmax(1).cast().eq(y.cast()).sum();
+  return { graph, loss, correct };
+}
+
+/** The role of a slot for the solver, by the slot's name. */
+const roles = {
+  x: 'x',
+  y: 'y',
+  key: 'key',
+  loss: 'loss',
+  correct: 'correct',
+  grad: 'grad',
+  nextBuffers: 'nextBuffers',
+  params: 'params',
+  buffers: 'buffers',
+  v: 'v',
+  hv: 'hv',
+} as const satisfies Record<string, keyof NativeBatchProgram['slots']>;
+
+/** @internal */
+export class BatchProgram implements Disposable {
+  readonly native: NativeBatchProgram;
+  readonly #own: Vector[] = [];
+
+  /**
+   * @param members rows of the slots that vary
+   * @param given vectors that are used as they are; the others are made, and disposed of with this
+   */
+  constructor(
+    readonly program: Program,
+    readonly batch: number,
+    members: number,
+    given: Record<string, Vector | null | undefined>,
+  ) {
+    const vectors: NativeBatchProgram['vectors'] = program.native.slots.map(() => null);
+    const slots: NativeBatchProgram['slots'] = {};
+    for (const slot of [...program.inputs, ...program.outputs]) {
+      let vector = given[slot.name];
+      if (!vector) {
+        vector = program.vector(slot.name, members);
+        this.#own.push(vector);
+      }
+      vectors[slot.index] = vector.native;
+      const role = roles[slot.name as keyof typeof roles];
+      if (role) slots[role] = slot.index;
+    }
+    this.native = { program: program.native, vectors, batch, slots };
+  }
+
+  dispose(): void {
+    this.program.dispose();
+    this.#own.forEach((vector) => vector.dispose());
+  }
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/** A program for whole batches and one for what is left; either may be missing. @internal */
+export class BatchPrograms implements Disposable {
+  readonly batch: BatchProgram | null;
+  readonly tail: BatchProgram | null;
+
+  constructor(count: number, batchSize: number, make: (batch: number) => BatchProgram) {
+    this.batch = count >= batchSize ? make(batchSize) : null;
+    try {
+      const rest = count % batchSize;
+      this.tail = rest > 0 ? make(rest) : null;
+    } catch (error) {
+      this.batch?.dispose();
+      throw error;
+    }
+  }
+
+  get native(): { batch: NativeBatchProgram | null; tail: NativeBatchProgram | null } {
+    return { batch: this.batch?.native ?? null, tail: this.tail?.native ?? null };
+  }
+
+  dispose(): void {
+    this.batch?.dispose();
+    this.tail?.dispose();
+  }
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/** Vectors of the population that programs share. @internal */
+export interface PopulationVectors {
+  params: Vector;
+  buffers: Vector | null;
+}
+
+/** Loss, right answers, gradient and next running statistics of one training batch per member. @internal */
+export function trainingProgram(
+  model: Model,
+  batch: number,
+  dtype: RealType,
+  vectors: PopulationVectors,
+): BatchProgram {
+  const { graph, loss, correct } = buildBatch(model, batch, true);
+  using _ = graph;
+  const outputs: Record<string, Value | Flat> = { loss, correct, grad: graph.grad(loss) };
+  if (vectors.buffers) outputs['nextBuffers'] = graph.updatedBuffers;
+  const program = graph.compile(outputs, { dtype, varying: ['x', 'y', 'params', 'buffers', 'key'] });
+  return new BatchProgram(program, batch, vectors.params.rows, { ...vectors });
+}
+
+/** Loss and right answers of every member on one shared batch, in evaluation mode. @internal */
+export function evaluationProgram(
+  model: Model,
+  batch: number,
+  dtype: RealType,
+  vectors: PopulationVectors,
+): BatchProgram {
+  const { graph, loss, correct } = buildBatch(model, batch, false);
+  using _ = graph;
+  const program = graph.compile({ loss, correct }, { dtype, varying: ['params', 'buffers', 'key'] });
+  return new BatchProgram(program, batch, vectors.params.rows, { ...vectors });
+}
+
+/** Hessian-vector products of one member with many directions on one batch, in evaluation mode. @internal */
+export function hessianProgram(model: Model, batch: number, dtype: RealType): BatchProgram {
+  const { graph, loss } = buildBatch(model, batch, false);
+  using _ = graph;
+  const hv = graph.hvp(loss, graph.direction('v'));
+  const program = graph.compile({ hv }, { dtype, varying: ['v'] });
+  return new BatchProgram(program, batch, 1, {});
+}

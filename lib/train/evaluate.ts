@@ -1,0 +1,44 @@
+/** Evaluation of a run on any images. */
+import { checkObject, invalidArgument } from '../errors.js';
+import { DataSplit } from '../data/dataset.js';
+import { loadNative } from '../load.js';
+import { awaitJob, type JobOptions } from './job.js';
+import { checkJobOptions, Run } from './run.js';
+import { checkFits } from './trainer.js';
+
+/** One value per member. */
+export interface Evaluation {
+  loss: number[];
+  accuracy: number[];
+}
+
+/**
+ * Mean loss and accuracy of every member over all images, in evaluation mode.
+ *
+ * @throws PtmzError `INVALID_ARGUMENT`, `SHAPE_MISMATCH` where the images do not fit the model, `BUSY`, `DISPOSED`
+ * @example
+ * ```ts
+ * import { digits, evaluate, trainResNet } from 'ptmz-native';
+ * const data = await digits({ train: 200, test: 100 });
+ * using run = await trainResNet({ depth: 18, width: 2, data, batchSize: 50, epochs: 1, seeds: [0] });
+ * const { loss, accuracy } = await evaluate(run, data.train);
+ * ```
+ */
+export async function evaluate(
+  run: Run,
+  data: DataSplit,
+  options: JobOptions & { onProgress?: (fraction: number) => void } = {},
+): Promise<Evaluation> {
+  if (!(run instanceof Run)) throw invalidArgument('run', 'a Run', run);
+  if (!(data instanceof DataSplit)) throw invalidArgument('data', 'images such as data.train', data);
+  checkObject('options', options, ['signal', 'threads', 'memoryLimit', 'onProgress']);
+  checkFits(run.model, data, 'data');
+  const job = checkJobOptions(options);
+  const { onProgress } = options;
+  const programs = run.evaluationPrograms(data.count).native;
+  const request = { ...programs, data: data.native, members: run.members, classes: run.model.classes, ...job };
+  return awaitJob(
+    () => loadNative().evaluate(request, onProgress && (([fraction]) => onProgress(fraction!))),
+    options.signal,
+  );
+}

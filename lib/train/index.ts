@@ -1,0 +1,15 @@
+/** Training of populations. */
+export { evaluate, type Evaluation } from './evaluate.js';
+export type { JobOptions } from './job.js';
+export { prepareResNet, trainResNet, type TrainResNetOptions } from './presets.js';
+export { Run, type EpochRecord, type StateTensor, type TrainProgress } from './run.js';
+export {
+  scheduleTable,
+  type Constant,
+  type Cosine,
+  type OneCycle,
+  type Schedule,
+  type ScheduleName,
+  type ScheduleTable,
+} from './schedules.js';
+export { prepare, train, type TrainJobOptions, type TrainOptions } from './trainer.js';

@@ -1,0 +1,44 @@
+/** Presets: the trainings of the published model zoos, with their hyperparameters. */
+import { checkObject } from '../errors.js';
+import { resnet, type ResNetOptions } from '../models/resnet.js';
+import type { Run } from './run.js';
+import { checkDataSet, prepare, train, type TrainJobOptions, type TrainOptions } from './trainer.js';
+
+/** What {@link trainResNet} takes: the network, and any setting of {@link TrainOptions} that should differ. */
+export type TrainResNetOptions = Pick<ResNetOptions, 'depth' | 'width' | 'stem'> & Omit<TrainOptions, 'model'>;
+
+/** SGD of the ResNet zoos: OneCycle with cycled momentum up to 0.1, weight decay 5e-4 on every parameter. */
+const resnetDefaults = { lr: 0.1, weightDecay: 5e-4, schedule: 'onecycle' } as const;
+
+function withModel<T extends TrainResNetOptions>(options: T): Omit<T, 'depth' | 'width' | 'stem'> & TrainOptions {
+  checkObject('options', options);
+  const { depth, width, stem, ...rest } = options;
+  const { train: split } = checkDataSet(options.data);
+  const [, channels, height, imageWidth] = split.shape;
+  const shape = { input: [channels, height, imageWidth] as const, classes: split.classes };
+  return { ...resnetDefaults, ...rest, model: resnet({ depth, width, ...shape, ...(stem ? { stem } : {}) }) };
+}
+
+/** As {@link trainResNet}, without starting: `run.train()` does that and can be aborted and continued. */
+export function prepareResNet(options: TrainResNetOptions): Run {
+  return prepare(withModel(options));
+}
+
+/**
+ * Trains a population of ResNets as the model zoos were trained: SGD with OneCycle (peak 0.1, momentum 0.95 to 0.85 and
+ * back), weight decay 5e-4 on every parameter, uniform Kaiming initialisation.
+ *
+ * @returns the run; dispose of it
+ * @throws PtmzError `INVALID_ARGUMENT` naming the option, `OUT_OF_MEMORY`; with an aborted signal it rejects with
+ * `signal.reason`
+ * @example
+ * ```ts
+ * import { digits, hessianTrace, trainResNet } from 'ptmz-native';
+ * const data = await digits({ train: 200, test: 100 });
+ * using run = await trainResNet({ depth: 18, width: 2, data, batchSize: 50, epochs: 2, seeds: [0, 1, 2] });
+ * const { trace, standardError } = await hessianTrace(run, data.train, { probes: 4 });
+ * ```
+ */
+export async function trainResNet(options: TrainResNetOptions & TrainJobOptions): Promise<Run> {
+  return train(withModel(options));
+}

@@ -1,0 +1,345 @@
+/** Run: a population of models in training, and afterwards - its parameters, history and state, in native memory. */
+import { checkInteger, checkObject, invalidArgument, PtmzError } from '../errors.js';
+import type { DataSet } from '../data/dataset.js';
+import type { Flat, FlatEntry } from '../graph/flat.js';
+import { initialise } from '../graph/initialise.js';
+import { elementCount } from '../graph/shape.js';
+import { Vector } from '../graph/vector.js';
+import { loadNative } from '../load.js';
+import type { Model } from '../models/model.js';
+import { BatchPrograms, buildBatch, evaluationProgram, trainingProgram, type RealType } from './batches.js';
+import { awaitJob, type JobOptions } from './job.js';
+import { scheduleTable, type Schedule, type ScheduleName, type ScheduleTable } from './schedules.js';
+
+/** What one epoch gave, one value per member; NaN where it was not evaluated or the member had diverged. */
+export interface EpochRecord {
+  /** From 1. */
+  epoch: number;
+  /** Mean over the epoch's samples in training mode, while the parameters moved. */
+  trainLoss: number[];
+  trainAccuracy: number[];
+  /** Over all test samples after the epoch, in evaluation mode. */
+  testLoss: number[];
+  testAccuracy: number[];
+}
+
+export interface TrainProgress {
+  /** The epoch under way, from 1. */
+  epoch: number;
+  epochs: number;
+  /** Steps finished, of all epochs. */
+  step: number;
+  steps: number;
+  phase: 'train' | 'evaluate';
+  /** Of the next step. */
+  lr: number;
+  /** Of all members together. */
+  samplesPerSecond: number;
+  /** Expected seconds to the end. */
+  eta: number;
+  /** Per member, over the epoch so far. */
+  loss: number[];
+  accuracy: number[];
+  /** The last epoch that was finished. */
+  last?: EpochRecord;
+}
+
+/** Settings of a {@link Run}, complete and checked. @internal */
+export interface RunSettings {
+  model: Model;
+  data: DataSet;
+  batchSize: number;
+  evaluationBatch: number;
+  epochs: number;
+  seeds: readonly number[];
+  lr: readonly number[];
+  weightDecay: readonly number[];
+  momentum: number;
+  nesterov: boolean;
+  schedule: ScheduleName | Schedule;
+  evaluateEvery: number;
+  dtype: RealType;
+}
+
+/** One tensor of a member. */
+export interface StateTensor {
+  shape: number[];
+  dtype: RealType | 'int64';
+  data: Float32Array | Float64Array | BigInt64Array;
+}
+
+const stateColumns = 5;
+const historyColumns = 4;
+
+/**
+ * A population of members of one model that were trained, or are being trained, on one data set. Its memory is native;
+ * `dispose()` gives it back.
+ *
+ * @example
+ * ```ts
+ * import { digits, trainResNet } from 'ptmz-native';
+ * const data = await digits({ train: 200, test: 100 });
+ * using run = await trainResNet({ depth: 18, width: 2, data, batchSize: 50, epochs: 1, seeds: [0, 1] });
+ * run.history[0].testAccuracy; // one number per member
+ * run.stateDict(0)['fc.weight'].shape; // [10, 16]
+ * ```
+ */
+export class Run implements Disposable {
+  readonly model: Model;
+  readonly data: DataSet;
+  readonly seeds: readonly number[];
+  readonly settings: Readonly<RunSettings>;
+  /** Learning rate (of the first member) and momentum of every step. */
+  readonly schedule: ScheduleTable;
+  /** Number of trained values of a member. */
+  readonly parameterCount: number;
+  /** Where parameters and buffers lie in their vectors. @internal */
+  readonly layout: { params: readonly FlatEntry[]; buffers: readonly FlatEntry[] };
+  #vectors: { params: Vector; buffers: Vector | null; velocity: Vector; state: Vector; history: Vector } | null;
+  #training: BatchPrograms | null = null;
+  readonly #evaluation = new Map<number, BatchPrograms>();
+  #records: EpochRecord[] = [];
+  #busy = false;
+
+  /** Use {@link prepare}, {@link train} or {@link trainResNet}. @internal */
+  constructor(settings: RunSettings) {
+    this.settings = settings;
+    const { model, data, seeds, dtype, batchSize, epochs } = settings;
+    this.model = model;
+    this.data = data;
+    this.seeds = [...seeds];
+    const stepsPerEpoch = Math.ceil(data.train.count / batchSize);
+    const { lr, momentum } = settings;
+    this.schedule = scheduleTable(settings.schedule, { steps: stepsPerEpoch * epochs, lr: lr[0]!, momentum });
+    using graph = buildBatch(model, Math.min(batchSize, data.train.count), true).graph;
+    const { params, buffers } = graph;
+    if (params.entries.length === 0)
+      throw new PtmzError('INVALID_ARGUMENT', `${model.name}.build: expected at least one parameter`);
+    this.layout = { params: withoutValues(params), buffers: withoutValues(buffers) };
+    this.parameterCount = params.count;
+    const members = seeds.length;
+    this.#vectors = {
+      params: new Vector(dtype, members, params.size),
+      buffers: buffers.entries.length > 0 ? new Vector(dtype, members, buffers.size) : null,
+      velocity: new Vector(dtype, members, params.size),
+      state: new Vector('float64', members, stateColumns),
+      history: new Vector('float64', epochs, members * historyColumns).fill(NaN),
+    };
+    seeds.forEach((_, m) => this.#vectors!.state.set(m, [0, 0, 0, 0, -1]));
+    const { params: theta, buffers: running } = this.#vectors;
+    initialise(graph, running ? { params: theta, buffers: running } : { params: theta }, seeds);
+  }
+
+  /** Number of members. */
+  get members(): number {
+    return this.seeds.length;
+  }
+
+  /** The population's vectors. @internal */
+  get vectors(): { params: Vector; buffers: Vector | null } {
+    return this.#live;
+  }
+
+  get #live() {
+    if (this.#vectors) return this.#vectors;
+    throw new PtmzError('DISPOSED', 'The run was disposed');
+  }
+
+  /** One record per finished epoch. */
+  get history(): readonly EpochRecord[] {
+    if (!this.#busy) this.#readHistory();
+    return this.#records;
+  }
+
+  /** Optimiser steps finished. */
+  get step(): number {
+    return this.#live.state.toArray(0)[0]!;
+  }
+
+  /** Whether all epochs are done, or every member has diverged. */
+  get finished(): boolean {
+    return this.history.length === this.settings.epochs || this.divergedAt.every((step) => step !== null);
+  }
+
+  /** Per member: the step (from 0) whose loss, gradient or update was not finite, or null. The state before it is kept. */
+  get divergedAt(): (number | null)[] {
+    return this.seeds.map((_, m) => {
+      const step = this.#live.state.toArray(m)[4]!;
+      return step < 0 ? null : step;
+    });
+  }
+
+  #readHistory(): void {
+    const { state, history } = this.#live;
+    const epochs = state.toArray(0)[1]!;
+    while (this.#records.length < epochs) {
+      const row = history.toArray(this.#records.length);
+      this.#records.push(toRecord(this.#records.length + 1, Array.from(row)));
+    }
+  }
+
+  /**
+   * Trains until the last epoch is done. After an abort the run holds whole steps and `train` goes on from there; the
+   * result is the same as without the interruption.
+   *
+   * @throws PtmzError `BUSY` while a job uses this run, `OUT_OF_MEMORY`, `INDEX_OUT_OF_RANGE`, `DISPOSED`; with an
+   * aborted signal it rejects with `signal.reason`
+   */
+  async train(options: JobOptions & { onProgress?: (progress: TrainProgress) => void } = {}): Promise<this> {
+    checkObject('options', options, ['signal', 'threads', 'memoryLimit', 'onProgress']);
+    const job = checkJobOptions(options);
+    const { onProgress } = options;
+    if (onProgress !== undefined && typeof onProgress !== 'function')
+      throw invalidArgument('onProgress', 'a function', onProgress);
+    if (this.#busy) throw new PtmzError('BUSY', 'This run is in training');
+    const { settings, data, members } = this;
+    const vectors = this.#live;
+    const { model, batchSize, dtype } = settings;
+    this.#training ??= new BatchPrograms(data.train.count, batchSize, (batch) =>
+      trainingProgram(model, batch, dtype, vectors),
+    );
+    const training = this.#training.native;
+    const test = data.test ? this.evaluationPrograms(data.test.count).native : { batch: null, tail: null };
+    const began = performance.now();
+    const firstStep = this.step;
+    const report = (fields: number[]) => {
+      const progress = toProgress(fields, members, (performance.now() - began) / 1000, firstStep);
+      if (progress.last && progress.last.epoch === this.#records.length + 1) this.#records.push(progress.last);
+      onProgress!(progress);
+    };
+    this.#busy = true;
+    try {
+      await awaitJob(
+        () =>
+          loadNative().train(
+            {
+              ...training,
+              testBatch: test.batch,
+              testTail: test.tail,
+              train: data.train.native,
+              test: data.test?.native ?? null,
+              params: vectors.params.native,
+              velocity: vectors.velocity.native,
+              buffers: vectors.buffers?.native ?? null,
+              state: vectors.state.native,
+              history: vectors.history.native,
+              ranges: parameterRanges(this.layout.params),
+              seeds: [...this.seeds],
+              lrScale: settings.lr.map((lr) => (settings.lr[0] === 0 ? 0 : lr / settings.lr[0]!)),
+              weightDecay: [...settings.weightDecay],
+              ...this.schedule,
+              nesterov: settings.nesterov,
+              evaluateEvery: settings.evaluateEvery,
+              classes: model.classes,
+              ...job,
+            },
+            onProgress && report,
+          ),
+        options.signal,
+      );
+    } finally {
+      this.#busy = false;
+    }
+    this.#readHistory();
+    return this;
+  }
+
+  /** Programs that evaluate all members on `count` samples; kept. @internal */
+  evaluationPrograms(count: number): BatchPrograms {
+    const { model, dtype, evaluationBatch } = this.settings;
+    let programs = this.#evaluation.get(count);
+    if (!programs) {
+      const make = (batch: number) => evaluationProgram(model, batch, dtype, this.#live);
+      programs = new BatchPrograms(count, evaluationBatch, make);
+      this.#evaluation.set(count, programs);
+    }
+    return programs;
+  }
+
+  /** Parameters and buffers of a member under their state-dict names (torchvision's, for a ResNet). Copies. */
+  stateDict(member: number): Record<string, StateTensor> {
+    checkInteger('member', member, 0, this.members - 1);
+    const { params, buffers, state } = this.#live;
+    const { dtype } = this.settings;
+    const dict: Record<string, StateTensor> = {};
+    const put = (entries: readonly FlatEntry[], vector: Vector) => {
+      const row = vector.toArray(member) as Float32Array | Float64Array;
+      for (const { name, offset, shape } of entries)
+        dict[name] = { shape: [...shape], dtype, data: row.slice(offset, offset + elementCount(shape)) };
+    };
+    put(this.layout.params, params);
+    if (buffers) put(this.layout.buffers, buffers);
+    // What torch's BatchNorm counts beside its statistics.
+    const [step, , , , divergedAt] = state.toArray(member) as unknown as number[];
+    const batches = BigInt(divergedAt! < 0 ? step! : divergedAt!);
+    for (const name of Object.keys(dict)) {
+      if (!name.endsWith('running_var')) continue;
+      const counter = `${name.slice(0, -'running_var'.length)}num_batches_tracked`;
+      dict[counter] = { shape: [], dtype: 'int64', data: BigInt64Array.of(batches) };
+    }
+    return dict;
+  }
+
+  /** Gives all native memory back; a running job keeps what it uses until it ends. */
+  dispose(): void {
+    this.#training?.dispose();
+    this.#evaluation.forEach((programs) => programs.dispose());
+    this.#evaluation.clear();
+    for (const vector of Object.values(this.#vectors ?? {})) vector?.dispose();
+    this.#training = this.#vectors = null;
+  }
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+function withoutValues(flat: Flat): FlatEntry[] {
+  return flat.entries.map((entry) => ({ ...entry, value: null }));
+}
+
+/** begin, end, decays for each tensor. @internal */
+export function parameterRanges(entries: readonly FlatEntry[]): number[] {
+  return entries.flatMap(({ offset, shape, decay }) => [offset, offset + elementCount(shape), decay ? 1 : 0]);
+}
+
+/** @internal */
+export function checkJobOptions({ signal, threads = 0, memoryLimit = 0 }: JobOptions) {
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw invalidArgument('signal', 'an AbortSignal', signal);
+  return {
+    threads: checkInteger('threads', threads, 0, 4096),
+    memoryLimit: checkInteger('memoryLimit', memoryLimit, 0),
+  };
+}
+
+function toRecord(epoch: number, row: number[]): EpochRecord {
+  const column = (c: number) => row.filter((_, i) => i % historyColumns === c);
+  return {
+    epoch,
+    trainLoss: column(0),
+    trainAccuracy: column(1),
+    testLoss: column(2),
+    testAccuracy: column(3),
+  };
+}
+
+function toProgress(fields: number[], members: number, seconds: number, firstStep: number): TrainProgress {
+  const [epoch, epochs, step, steps, evaluating, lr, samplesPerSecond] = fields as [
+    ...[number, number, number, number, number, number, number],
+  ];
+  const lists = fields.slice(7);
+  const last = lists.slice(2 * members);
+  return {
+    epoch: Math.min(epoch + 1, epochs),
+    epochs,
+    step,
+    steps,
+    phase: evaluating ? 'evaluate' : 'train',
+    lr,
+    samplesPerSecond,
+    eta: step > firstStep ? (seconds / (step - firstStep)) * (steps - step) : NaN,
+    loss: lists.slice(0, members),
+    accuracy: lists.slice(members, 2 * members),
+    ...(last.length > 0 ? { last: toRecord(epoch, last) } : {}),
+  };
+}

@@ -1,0 +1,109 @@
+/** The oracle runner on a part of the oracle that is committed here, and on a copy with a wrong number in it. */
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, test } from 'vitest';
+import { readSafetensors, writeSafetensors } from '../lib/index.js';
+import { relativeError } from '../lib/oracle/ops.js';
+import { runOracle } from '../lib/oracle/run.js';
+
+const fixtures = fileURLToPath(new URL('./oracle/fixtures', import.meta.url));
+const directory = mkdtempSync(join(tmpdir(), 'ptmz-oracle-'));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+interface Manifest {
+  ops: { id: string; op: string; file: string; attrs: object; tol: { f32: Record<string, number> } }[];
+}
+
+/** A copy of some cases, changed by `change`. */
+function copy(
+  name: string,
+  ids: string[],
+  change: (folder: string, manifest: Manifest & Record<string, unknown>) => void,
+) {
+  const folder = join(directory, name);
+  cpSync(fixtures, folder, { recursive: true });
+  const manifest = JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8')) as Manifest &
+    Record<string, unknown>;
+  manifest.ops = manifest.ops.filter((c) => ids.includes(c.id));
+  change(folder, manifest);
+  writeFileSync(join(folder, 'manifest.json'), JSON.stringify(manifest));
+  return folder;
+}
+
+async function outcome(folder: string, options = {}) {
+  const lines: string[] = [];
+  const counts = await runOracle(folder, { print: (line) => lines.push(line), ...options });
+  return { ...counts, lines };
+}
+
+describe('the oracle runner', () => {
+  test('all committed cases pass', async () => {
+    const { passed, failed, skipped, lines } = await outcome(fixtures);
+    expect(lines).toEqual([]);
+    expect({ passed, failed, skipped }).toEqual({ passed: 31, failed: 0, skipped: 0 });
+  });
+
+  test('one wrong number in one tensor fails the case and names the tensor, program, error and tolerance', async () => {
+    const folder = copy('wrong', ['unary_softplus', 'mse_mean'], (at, { ops }) => {
+      const path = join(at, ops.find((c) => c.id === 'unary_softplus')!.file);
+      const tensors = readSafetensors(path);
+      (tensors.get('f64.h.x')!.data as Float64Array)[3]! += 1e-9;
+      writeSafetensors(path, tensors);
+    });
+    const { passed, failed, lines } = await outcome(folder);
+    expect({ passed, failed }).toEqual({ passed: 1, failed: 1 });
+    expect(lines[0]).toBe('failed  ops/unary_softplus');
+    expect(lines[1]).toMatch(/FAILED h\.x in float64 \(y,g,h\): error \d.*e-\d+, tolerance 1\.00e-11/);
+    expect(lines).toHaveLength(3); // fused and unfused; float32 is within its tolerance
+  });
+
+  test('an unknown operator and a missing file are failures', async () => {
+    const folder = copy('unknown', ['unary_softplus', 'mse_mean', 'gelu_erf'], (_, { ops }) => {
+      ops[0]!.op = 'fft';
+      ops[1]!.file = 'ops/none.safetensors';
+      ops[2]!.attrs = { f: 'cbrt' };
+      ops[2]!.op = 'unary';
+    });
+    const { failed, lines } = await outcome(folder);
+    expect(failed).toBe(3);
+    expect(lines.join('\n')).toMatch(/'fft' is unknown/);
+    expect(lines.join('\n')).toMatch(/IO_ERROR.*none\.safetensors/);
+    expect(lines.join('\n')).toMatch(/'cbrt' of unary is unknown/);
+  });
+
+  test('cases of other parts count as skipped, by part; --only counts one part', async () => {
+    const folder = copy('parts', ['mse_mean'], (_, manifest) => {
+      manifest.models = [{ id: 'a' }, { id: 'b' }];
+      manifest.files = [{ file: 'x.pt' }];
+      manifest.optim = { schedules: { ids: ['s'] }, lbfgs: { cases: { c: {} } } };
+    });
+    const { passed, failed, skipped, lines } = await outcome(folder);
+    expect({ passed, failed, skipped }).toEqual({ passed: 1, failed: 0, skipped: 5 });
+    expect(lines).toContain('skipped models: 2 cases, this version does not run models');
+    expect(await outcome(folder, { only: 'ops' })).toMatchObject({ passed: 1, skipped: 0, lines: [] });
+    expect(await outcome(folder, { only: 'optim' })).toMatchObject({ passed: 0, skipped: 2 });
+  });
+
+  test('verbose prints every comparison', async () => {
+    const folder = copy('verbose', ['mse_mean'], () => {});
+    const { lines } = await outcome(folder, { verbose: true });
+    expect(lines[0]).toBe('passed  ops/mse_mean');
+    expect(lines.length).toBeGreaterThan(60);
+    expect(lines.every((line, i) => i === 0 || line.startsWith('  ok '))).toBe(true);
+  });
+
+  test('a folder that is none is a typed error', async () => {
+    await expect(runOracle(join(directory, 'none'))).rejects.toMatchObject({ code: 'IO_ERROR' });
+    writeFileSync(join(directory, 'manifest.json'), '{');
+    await expect(runOracle(directory)).rejects.toMatchObject({ code: 'DATA_MALFORMED' });
+  });
+
+  test('a NaN or a missing element is an infinite error', () => {
+    expect(relativeError([1, NaN], [1, 2], [1, 2])).toBe(Infinity);
+    expect(relativeError([1], [1, 2], [1, 2])).toBe(Infinity);
+    expect(relativeError([Infinity, NaN, 1], [Infinity, NaN, 1], [1, 1, 1])).toBe(0);
+    expect(relativeError([1, 2], [1, 2.5], [1, 2.5])).toBe(0.2);
+  });
+});
