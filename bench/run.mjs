@@ -11,7 +11,9 @@ const { values, positionals } = parseArgs({
 });
 
 const folder = new URL('workloads/', import.meta.url);
-const known = readdirSync(folder).filter((file) => file.endsWith('.mjs')).sort();
+const known = readdirSync(folder)
+  .filter((file) => file.endsWith('.mjs'))
+  .sort();
 const names = known.map((file) => basename(file, '.mjs'));
 const unknown = positionals.filter((name) => !names.includes(name));
 if (unknown.length > 0) {

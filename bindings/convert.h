@@ -124,6 +124,14 @@ inline std::vector<int64_t> to_ints(Napi::Value value, const std::string& name, 
 inline std::vector<double> to_reals(Napi::Value value, const std::string& name) {
   return to_list(value, name, to_real);
 }
+// Sizes whose product is a safe integer too.
+inline Shape to_shape(Napi::Value value, const std::string& name) {
+  const Shape shape = to_ints(value, name);
+  int64_t room = kMaxSafe;
+  for (const int64_t size : shape)
+    if (size > 0 && (room /= size) == 0) throw Error("INVALID_ARGUMENT", name + ": too large, " + to_string(shape));
+  return shape;
+}
 inline NodeId to_node(Napi::Value value, const std::string& name) {
   return static_cast<NodeId>(to_int(value, name, 0, std::numeric_limits<NodeId>::max()));
 }

@@ -71,7 +71,7 @@ Napi::Value NativeGraph::node(const Napi::CallbackInfo& info) {
   if (!missing(info[2])) attrs.ints = to_ints(info[2], "ints", -kMaxSafe);
   if (!missing(info[3])) attrs.reals = to_reals(info[3], "reals");
   Shape shape;
-  if (!missing(info[4])) shape = to_ints(info[4], "shape");
+  if (!missing(info[4])) shape = to_shape(info[4], "shape");
   return Napi::Number::New(info.Env(), graph_with({inputs}).add(op, inputs, std::move(attrs), std::move(shape)));
 }
 

@@ -1,6 +1,8 @@
 // The job mechanism on std::thread and a raw napi_threadsafe_function (Napi::AsyncProgressQueueWorker aborts the
 // process when a worker thread is terminated during a run). Life of a job: start_job -> thread -> progress messages ->
-// one settling message -> Finalize, which also comes without the others when the environment ends, and joins.
+// one settling message -> finalize, which also comes without the others when the environment ends, and joins. At
+// process.exit Node ends the main environment without that, so stop_at_exit waits for the running job: destructors of
+// libraries (OpenBLAS) would take its memory away.
 #include "job.h"
 
 #include <algorithm>

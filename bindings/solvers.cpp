@@ -160,10 +160,9 @@ Napi::Value train_job(const Napi::CallbackInfo& info) {
   o.history = required(borrowed->vector(object.Get("history"), "history", true), "history");
   o.ranges = to_ranges(object.Get("ranges"));
   o.seeds = to_seeds(object.Get("seeds"));
-  o.lr_scale = to_reals(object.Get("lrScale"), "lrScale");
   o.weight_decay = to_reals(object.Get("weightDecay"), "weightDecay");
-  o.lr = to_reals(object.Get("lr"), "lr");
-  o.momentum = to_reals(object.Get("momentum"), "momentum");
+  o.lr = required(borrowed->vector(object.Get("lr"), "lr", false), "lr");
+  o.momentum = required(borrowed->vector(object.Get("momentum"), "momentum", false), "momentum");
   o.nesterov = to_bool(object.Get("nesterov"), "nesterov");
   o.classes = to_int(object.Get("classes"), "classes", 1);
   o.evaluate_every = to_int(object.Get("evaluateEvery"), "evaluateEvery", 1);
@@ -171,7 +170,8 @@ Napi::Value train_job(const Napi::CallbackInfo& info) {
   Work work = [o, borrowed](JobContext& context) -> Finish {
     TrainOptions options = o;
     options.run.stop = &context.stop;
-    const TrainResult result = train(options, [&](const TrainProgress& p) { context.progress(flatten(p)); });
+    const TrainResult result =
+        train(options, [&](const TrainProgress& p) { context.progress(flatten(p), p.epoch == p.epochs); });
     return [result](Napi::Env env) -> Napi::Value {
       Napi::Object value = Napi::Object::New(env);
       value.Set("steps", static_cast<double>(result.steps));
@@ -199,8 +199,9 @@ Napi::Value evaluate_job(const Napi::CallbackInfo& info) {
     options.run.stop = &context.stop;
     check_labels(options.data, "data", classes);
     const double count = static_cast<double>(options.data.count);
-    const Evaluation result =
-        evaluate(options, [&](int64_t done) { context.progress({static_cast<double>(done) / count}); });
+    const Evaluation result = evaluate(options, [&](int64_t done) {
+      context.progress({static_cast<double>(done) / count}, done == options.data.count);
+    });
     return [result](Napi::Env env) -> Napi::Value {
       Napi::Object value = Napi::Object::New(env);
       value.Set("loss", from_list(env, result.loss));
@@ -217,9 +218,7 @@ HessianOptions to_hessian_options(Napi::Object object, Borrowed& borrowed) {
   o.tail = to_batch_program(object.Get("tail"), "tail", borrowed);
   for (const BatchProgram* program : {&o.batch, &o.tail}) {
     if (!program->executor) continue;
-    if (program->v < 0 || program->hv < 0 || program->params < 0) {
-      throw Error("INVALID_ARGUMENT", "slots: a Hessian program needs params, v and hv");
-    }
+    if (program->hv < 0) throw Error("INVALID_ARGUMENT", "slots: a Hessian program needs hv");
     borrowed.mark_written(program->at(program->params));
     borrowed.mark_written(program->at(program->buffers));
   }
@@ -241,7 +240,7 @@ Napi::Value hvp_job(const Napi::CallbackInfo& info) {
     HessianOptions options = o;
     options.run.stop = &context.stop;
     check_labels(options.data, "data", classes);
-    hessian_vector_product(options, *directions, *result, [&](double done) { context.progress({done}); });
+    hessian_vector_product(options, *directions, *result, [&](double done) { context.progress({done}, done >= 1); });
     return [](Napi::Env env) -> Napi::Value { return env.Undefined(); };
   };
   return start_job(info.Env(), std::move(work), borrowed->lock(), info[1]);
@@ -265,7 +264,8 @@ Napi::Value hutchinson_job(const Napi::CallbackInfo& info) {
     check_labels(options.hessian.data, "data", classes);
     std::vector<TraceEstimate> estimates = hutchinson(options, [&](const HutchinsonProgress& p) {
       context.progress({static_cast<double>(p.member), static_cast<double>(p.members), static_cast<double>(p.samples),
-                        static_cast<double>(p.probes), p.fraction, p.trace, p.standard_error});
+                        static_cast<double>(p.probes), p.fraction, p.trace, p.standard_error},
+                       p.fraction >= 1);
     });
     return [estimates = std::move(estimates)](Napi::Env env) -> Napi::Value {
       Napi::Array list = Napi::Array::New(env, estimates.size());

@@ -138,11 +138,10 @@ export interface NativeTrainOptions extends NativeSolverOptions {
   /** begin, end, decays (0 or 1) for each tensor. */
   ranges: number[];
   seeds: number[];
-  lrScale: number[];
   weightDecay: number[];
-  /** Per step. */
-  lr: number[];
-  momentum: number[];
+  /** float64, one number per step: lr one row per member, momentum one row. */
+  lr: NativeVector;
+  momentum: NativeVector;
   nesterov: boolean;
   evaluateEvery: number;
 }

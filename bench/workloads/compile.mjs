@@ -4,7 +4,10 @@ import { gpt2 } from '../../dist/models/gpt2.js';
 
 export const title = 'graph of loss, gradient and Hessian-vector product, and its program';
 
-const cases = { 'ResNet-18, width 8, batch 64 of 1x28x28': resnet18, 'GPT-2, 4 layers of 128, batch 8 of 64': gpt2Small };
+const cases = {
+  'ResNet-18, width 8, batch 64 of 1x28x28': resnet18,
+  'GPT-2, 4 layers of 128, batch 8 of 64': gpt2Small,
+};
 
 function resnet18(graph) {
   const model = models.resnet18({ width: 8, input: [1, 28, 28], classes: 10 });

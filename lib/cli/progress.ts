@@ -43,11 +43,9 @@ class Bar implements Progress {
 }
 
 class Lines implements Progress {
-  #title = '';
   #printed = 0;
 
   begin(title: string): void {
-    this.#title = title;
     this.#printed = performance.now();
     process.stderr.write(`${title}\n`);
   }
@@ -57,7 +55,7 @@ class Lines implements Progress {
     process.stderr.write(`  ${Math.floor(100 * fraction)} %, ${formatDuration(eta)} left, ${details}\n`);
   }
   end(summary: string): void {
-    process.stderr.write(`${this.#title}: ${summary}\n`);
+    process.stderr.write(`  ${summary}\n`);
   }
   stop(): void {}
 }

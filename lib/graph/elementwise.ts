@@ -49,6 +49,26 @@ export const div = (a: Value, b: Operand): Value => {
   return mul(a, reciprocal(b));
 };
 
+/**
+ * a b + c, rounded once (the value of torch.addcmul). Where the two terms cancel it keeps the digits that a separate
+ * product loses.
+ *
+ * @throws PtmzError `SHAPE_MISMATCH` where the shapes do not broadcast
+ * @example
+ * ```ts
+ * import { fma, Graph } from 'ptmz-native';
+ * using graph = new Graph();
+ * fma(graph.input('a', [3]), graph.input('b', [2, 1]), graph.input('c', [2, 3])).shape; // [2, 3]
+ * ```
+ */
+export function fma(a: Value, b: Value, c: Value): Value {
+  const shape = broadcastShapes('fma', broadcastShapes('fma', a.shape, b.shape), c.shape);
+  return a.graph.node(
+    'fma',
+    [a, b, c].map((x) => broadcastTo(x, shape)),
+  );
+}
+
 export function pow(x: Value, exponent: number): Value {
   checkNumber('exponent of pow', exponent);
   if (exponent === 2) return mul(x, x);

@@ -111,8 +111,8 @@ export class Graph implements Disposable {
   }
 
   /**
-   * Adds a fused node: a kernel of native/ir/fused.def that computes the same as `fallback`. It is used where nothing
-   * differentiates further; derivatives of higher order take the fallback.
+   * Adds a node of native/ir/fused.def that has the same value as `fallback`: a kernel that is used where nothing
+   * differentiates further, or a composite with a derivative rule of its own.
    * @internal
    */
   fused(kind: string, inputs: readonly Value[], ints: number[], reals: number[], fallback: Value): Value {

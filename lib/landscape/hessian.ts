@@ -125,6 +125,15 @@ export async function hessianTrace(
  * @param directions one row per member, laid out as the parameters, in the element type of the run
  * @returns one row per member in float64; dispose of it
  * @throws PtmzError as {@link hessianTrace}
+ * @example
+ * ```ts
+ * import { digits, hvp, trainResNet, Vector } from 'ptmz-native';
+ * const data = await digits({ train: 200, test: 100 });
+ * using run = await trainResNet({ depth: 18, width: 2, data, batchSize: 50, epochs: 1, seeds: [0, 1] });
+ * using v = new Vector('float32', run.members, run.vectorSize);
+ * v.random({ distribution: 'normal', seeds: run.seeds });
+ * using product = await hvp(run, data.train, v, { samples: 50 });
+ * ```
  */
 export async function hvp(
   run: Run,

@@ -84,7 +84,7 @@ export function gelu(x: Value, approximate: 'none' | 'tanh' = 'none'): Value {
 export function softmax(x: Value, axis = -1): Value {
   const at = checkAxis('softmax', axis, x.shape.length);
   const powers = ops.exp(ops.sub(x, ops.shiftFor(x, at)));
-  return ops.mul(powers, ops.reciprocal(ops.sum(powers, at, true)));
+  return x.graph.fused('softmax', [x], [at], [], ops.mul(powers, ops.reciprocal(ops.sum(powers, at, true))));
 }
 
 /**
@@ -100,5 +100,6 @@ export function softmax(x: Value, axis = -1): Value {
 export function logSoftmax(x: Value, axis = -1): Value {
   const at = checkAxis('logSoftmax', axis, x.shape.length);
   const shifted = ops.sub(x, ops.shiftFor(x, at));
-  return ops.sub(shifted, ops.log(ops.sum(ops.exp(shifted), at, true)));
+  const composite = ops.sub(shifted, ops.log(ops.sum(ops.exp(shifted), at, true)));
+  return x.graph.fused('log_softmax', [x], [at], [], composite);
 }

@@ -3,6 +3,7 @@ import { checkInteger, checkNumber, checkObject, checkOneOf, invalidArgument } f
 import * as ops from '../graph/operators.js';
 import { sameShape, shapeMismatch } from '../graph/shape.js';
 import { Value } from '../graph/value.js';
+import { logSoftmax } from './activation.js';
 
 const reductions = ['mean', 'sum', 'none'] as const;
 /** How a loss per sample becomes one number; `none` keeps them apart. */
@@ -51,18 +52,16 @@ export function crossEntropy(logits: Value, target: Value, options: CrossEntropy
   return ops.div(ops.sum(rows), ops.sum(ops.compare('ne', ops.cast(target), ignore)));
 }
 
-// With z = logits - max: log sum exp z - (1 - s) z_target - s mean z, which loses no digits where logits are large.
+// With p = log softmax: -(1 - s) p_target - s mean p.
 function rowLosses(logits: Value, target: Value, ignore: number | undefined, smoothing: number): Value {
   const rows = logits.shape[0]!;
-  const shifted = ops.sub(logits, ops.shiftFor(logits, 1));
-  const normaliser = ops.log(ops.sum(ops.exp(shifted), 1));
+  const logProbability = logSoftmax(logits, 1);
   const index = ops.reshape(target, [rows, 1]);
-  const picked = ops.reshape(ops.gather(shifted, 1, index, ignore === undefined ? {} : { ignoreIndex: ignore }), [
-    rows,
-  ]);
+  const options = ignore === undefined ? {} : { ignoreIndex: ignore };
+  const picked = ops.reshape(ops.gather(logProbability, 1, index, options), [rows]);
   const chosen = smoothing === 0 ? picked : ops.mul(picked, 1 - smoothing);
-  const spread = smoothing === 0 ? chosen : ops.add(chosen, ops.mul(ops.mean(shifted, 1), smoothing));
-  const losses = ops.sub(normaliser, spread);
+  const spread = smoothing === 0 ? chosen : ops.add(chosen, ops.mul(ops.mean(logProbability, 1), smoothing));
+  const losses = ops.neg(spread);
   return ignore === undefined ? losses : ops.where(ops.compare('ne', ops.cast(target), ignore), losses, 0);
 }
 

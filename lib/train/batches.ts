@@ -1,13 +1,14 @@
 /** BatchProgram: a model's graph compiled for one batch size, with its vectors, in the form that solvers take. */
-import { Flat } from '../graph/flat.js';
+import type { Flat } from '../graph/flat.js';
 import { Graph } from '../graph/graph.js';
 import type { Program } from '../graph/program.js';
 import type { Value } from '../graph/value.js';
-import { Vector } from '../graph/vector.js';
+import type { Vector } from '../graph/vector.js';
 import { buildLogits, type Model } from '../models/model.js';
 import type { NativeBatchProgram } from '../native.js';
 import { crossEntropy } from '../nn/index.js';
 
+/** The element type of parameters and of all arithmetic. */
 export type RealType = 'float32' | 'float64';
 
 /** A model's loss on one batch as a graph; `correct` counts right answers. */

@@ -1,8 +1,9 @@
 /** Training of populations. */
+export type { RealType } from './batches.js';
 export { evaluate, type Evaluation } from './evaluate.js';
 export type { JobOptions } from './job.js';
 export { prepareResNet, trainResNet, type TrainResNetOptions } from './presets.js';
-export { Run, type EpochRecord, type StateTensor, type TrainProgress } from './run.js';
+export { Run, type EpochRecord, type RunSettings, type StateTensor, type TrainProgress } from './run.js';
 export {
   scheduleTable,
   type Constant,

@@ -44,7 +44,7 @@ export interface TrainProgress {
   last?: EpochRecord;
 }
 
-/** Settings of a {@link Run}, complete and checked. @internal */
+/** Settings of a {@link Run}, complete and checked; see {@link TrainOptions}. */
 export interface RunSettings {
   model: Model;
   data: DataSet;
@@ -80,8 +80,8 @@ const historyColumns = 4;
  * import { digits, trainResNet } from 'ptmz-native';
  * const data = await digits({ train: 200, test: 100 });
  * using run = await trainResNet({ depth: 18, width: 2, data, batchSize: 50, epochs: 1, seeds: [0, 1] });
- * run.history[0].testAccuracy; // one number per member
- * run.stateDict(0)['fc.weight'].shape; // [10, 16]
+ * run.history[0]?.testAccuracy; // one number per member
+ * run.stateDict(0)['fc.weight']?.shape; // [10, 16]
  * ```
  */
 export class Run implements Disposable {
@@ -89,8 +89,8 @@ export class Run implements Disposable {
   readonly data: DataSet;
   readonly seeds: readonly number[];
   readonly settings: Readonly<RunSettings>;
-  /** Learning rate (of the first member) and momentum of every step. */
-  readonly schedule: ScheduleTable;
+  /** Learning rate and momentum of every step, for each member. */
+  readonly schedules: readonly ScheduleTable[];
   /** Number of trained values of a member. */
   readonly parameterCount: number;
   /** Where parameters and buffers lie in their vectors. @internal */
@@ -109,8 +109,8 @@ export class Run implements Disposable {
     this.data = data;
     this.seeds = [...seeds];
     const stepsPerEpoch = Math.ceil(data.train.count / batchSize);
-    const { lr, momentum } = settings;
-    this.schedule = scheduleTable(settings.schedule, { steps: stepsPerEpoch * epochs, lr: lr[0]!, momentum });
+    const { lr, momentum, schedule } = settings;
+    this.schedules = lr.map((peak) => scheduleTable(schedule, { steps: stepsPerEpoch * epochs, lr: peak, momentum }));
     using graph = buildBatch(model, Math.min(batchSize, data.train.count), true).graph;
     const { params, buffers } = graph;
     if (params.entries.length === 0)
@@ -133,6 +133,11 @@ export class Run implements Disposable {
   /** Number of members. */
   get members(): number {
     return this.seeds.length;
+  }
+
+  /** Elements of a vector laid out as a member's parameters, with the gaps between tensors. */
+  get vectorSize(): number {
+    return this.#live.params.size;
   }
 
   /** The population's vectors. @internal */
@@ -207,6 +212,8 @@ export class Run implements Disposable {
       if (progress.last && progress.last.epoch === this.#records.length + 1) this.#records.push(progress.last);
       onProgress!(progress);
     };
+    using lr = rows(this.schedules.map((table) => table.lr));
+    using momentum = rows([this.schedules[0]!.momentum]);
     this.#busy = true;
     try {
       await awaitJob(
@@ -225,9 +232,9 @@ export class Run implements Disposable {
               history: vectors.history.native,
               ranges: parameterRanges(this.layout.params),
               seeds: [...this.seeds],
-              lrScale: settings.lr.map((lr) => (settings.lr[0] === 0 ? 0 : lr / settings.lr[0]!)),
               weightDecay: [...settings.weightDecay],
-              ...this.schedule,
+              lr: lr.native,
+              momentum: momentum.native,
               nesterov: settings.nesterov,
               evaluateEvery: settings.evaluateEvery,
               classes: model.classes,
@@ -291,6 +298,12 @@ export class Run implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+function rows(values: readonly number[][]): Vector {
+  const vector = new Vector('float64', values.length, values[0]!.length);
+  values.forEach((row, m) => vector.set(m, row));
+  return vector;
 }
 
 function withoutValues(flat: Flat): FlatEntry[] {

@@ -122,8 +122,7 @@ function constant(s: Constant, peak: number, momentum: number, steps: number): S
  * The learning rate and momentum of every step.
  *
  * @param schedule its name, or an object with its settings
- * @param lr the peak
- * @param momentum where the schedule does not set it
+ * @param run number of steps, peak rate, and the momentum (default 0.9) where the schedule does not set it
  * @throws PtmzError `INVALID_ARGUMENT`
  * @example
  * ```ts
@@ -134,8 +133,9 @@ function constant(s: Constant, peak: number, momentum: number, steps: number): S
  */
 export function scheduleTable(
   schedule: ScheduleName | Schedule,
-  { steps, lr, momentum = 0.9 }: { steps: number; lr: number; momentum?: number },
+  run: { steps: number; lr: number; momentum?: number },
 ): ScheduleTable {
+  const { steps, lr, momentum = 0.9 } = run;
   const settings: Schedule = typeof schedule === 'string' ? { kind: schedule } : schedule;
   if (typeof schedule === 'string') checkOneOf('schedule', schedule, ['onecycle', 'cosine', 'constant']);
   else checkObject('schedule', schedule);

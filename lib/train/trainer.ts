@@ -89,6 +89,15 @@ export function checkFits(model: Model, split: DataSplit, name: string): void {
  * goes on after an abort.
  *
  * @throws PtmzError `INVALID_ARGUMENT`, `SHAPE_MISMATCH`, `OUT_OF_MEMORY`
+ * @example
+ * ```ts
+ * import { digits, prepare, resnet } from 'ptmz-native';
+ * const data = await digits({ train: 200, test: 100 });
+ * const model = resnet({ depth: 18, width: 2, input: [1, 8, 8], classes: 10 });
+ * using run = prepare({ model, data, batchSize: 50, epochs: 1, seeds: [0, 1], lr: [0.1, 0.05] });
+ * run.stateDict(0)['fc.bias']?.data; // 0.01 everywhere
+ * await run.train();
+ * ```
  */
 export function prepare(options: TrainOptions): Run {
   checkObject('options', options, keys);
@@ -144,7 +153,7 @@ export function prepare(options: TrainOptions): Run {
  *   epochs: 3,
  *   seeds: [0, 1, 2],
  * });
- * run.history.at(-1).testAccuracy;
+ * run.history.at(-1)?.testAccuracy;
  * ```
  */
 export async function train(options: TrainOptions & TrainJobOptions): Promise<Run> {

@@ -8,13 +8,13 @@
 namespace ptmz {
 namespace {
 
-// Whether grad() can use the fused backward kernel of a node for this input, or must differentiate its composite.
+// Whether a fused node on an active path has neither a rule nor a fused backward kernel that serves.
 bool needs_expansion(const Graph& graph, const std::vector<NodeId>& cone, const std::vector<bool>& active) {
   for (NodeId id : cone) {
     const Node& n = graph[id];
-    if (n.op != Op::fused || !active[id]) continue;
-    if (info(static_cast<Fused>(n.attrs.ints[0])).backward == Fused::none) return true;
-    // The fused backward differentiates input 0 alone.
+    if (n.op != Op::fused || !active[id] || info(graph.fused(id)).rule) continue;
+    if (info(graph.fused(id)).backward == Fused::none) return true;
+    // A fused backward differentiates input 0 alone.
     for (size_t i = 1; i < n.inputs.size(); ++i)
       if (active[n.inputs[i]]) return true;
   }
@@ -36,7 +36,7 @@ std::vector<bool> mark_active(const Graph& graph, const std::vector<NodeId>& con
 }  // namespace
 
 std::unordered_map<NodeId, NodeId> expand_fused(Graph& graph, const std::vector<NodeId>& roots,
-                                                const std::vector<bool>* only) {
+                                                const std::function<bool(NodeId)>& chosen) {
   std::unordered_map<NodeId, NodeId> map;
   // Depth first with an explicit stack: fallbacks bring in nodes that are not reachable through inputs.
   std::vector<NodeId> stack = roots;
@@ -47,7 +47,7 @@ std::unordered_map<NodeId, NodeId> expand_fused(Graph& graph, const std::vector<
       continue;
     }
     const Node n = graph[id];
-    const bool replace = n.op == Op::fused && (only == nullptr || (*only)[id]);
+    const bool replace = n.op == Op::fused && chosen(id);
     const std::vector<NodeId> needs = replace ? std::vector<NodeId>{n.fallback} : n.inputs;
     bool ready = true;
     for (NodeId i : needs) {
@@ -66,11 +66,10 @@ std::unordered_map<NodeId, NodeId> expand_fused(Graph& graph, const std::vector<
     if (inputs == n.inputs) {
       map[id] = id;
     } else if (n.op == Op::fused) {  // kept fused, but on rewritten inputs: its fallback follows by the same rewriting
-      const auto fallback = expand_fused(graph, {n.fallback}, only);
+      const auto fallback = expand_fused(graph, {n.fallback}, chosen);
       Attrs attrs = n.attrs;
       attrs.ints.erase(attrs.ints.begin());
-      map[id] = graph.add_fused(static_cast<Fused>(n.attrs.ints[0]), std::move(inputs), std::move(attrs),
-                                fallback.at(n.fallback));
+      map[id] = graph.add_fused(graph.fused(id), std::move(inputs), std::move(attrs), fallback.at(n.fallback));
     } else {
       map[id] = graph.add(n.op, std::move(inputs), n.attrs, n.shape);
     }
@@ -98,7 +97,7 @@ std::vector<NodeId> vjp(Graph& graph, const std::vector<NodeId>& outputs, const 
   std::vector<NodeId> cone = graph.reachable(outputs);
   std::vector<bool> active = mark_active(graph, cone, wrt);
   if (needs_expansion(graph, cone, active)) {
-    const auto map = expand_fused(graph, outputs);
+    const auto map = expand_fused(graph, outputs, [&](NodeId id) { return !info(graph.fused(id)).rule; });
     const auto rewritten = [&](std::vector<NodeId> ids) {
       for (NodeId& id : ids)
         if (const auto found = map.find(id); found != map.end()) id = found->second;

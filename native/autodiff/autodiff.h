@@ -1,5 +1,7 @@
 // Derivatives as graph-to-graph transforms: vjp, jvp, and the expansion of fused nodes that higher orders need.
 #pragma once
+#include <functional>
+
 #include "ir/graph.h"
 
 namespace ptmz {
@@ -13,9 +15,9 @@ std::vector<NodeId> vjp(Graph& graph, const std::vector<NodeId>& outputs, const 
 std::vector<NodeId> jvp(Graph& graph, const std::vector<NodeId>& outputs, const std::vector<NodeId>& wrt,
                         const std::vector<NodeId>& tangents);
 
-// `roots` with the chosen fused nodes in their cones replaced by their fallbacks, recursively.
-// `expand(id)` says which; all when it is empty. Returns old id -> new id for every node of the cones.
+// `roots` with the fused nodes that `chosen` picks in their cones replaced by their fallbacks, recursively.
+// Returns old id -> new id for every node of the cones.
 std::unordered_map<NodeId, NodeId> expand_fused(Graph& graph, const std::vector<NodeId>& roots,
-                                                const std::vector<bool>* only = nullptr);
+                                                const std::function<bool(NodeId)>& chosen);
 
 }  // namespace ptmz

@@ -143,16 +143,59 @@ NodeId scatter_rule(const Rule& r) {
   return r.graph.add(Op::gather, {r.g, r.x(1)}, std::move(attrs));
 }
 
-// The fused backward kernel, whose own fallback is the derivative of the fallback.
-NodeId fused_rule(const Rule& r) {
-  const Fused backward = info(static_cast<Fused>(r.n.attrs.ints[0])).backward;
+// Softmax and its logarithm, whose gradients are nodes with rules of their own: differentiated as they stand, their
+// terms would be formed in an order that cancels where a row is saturated (see docs/numerics.md).
+struct SoftmaxRules {
+  const Rule& r;
+  int64_t axis = r.n.attrs.ints[1];
+
+  NodeId total(NodeId x) const { return r.graph.expand(r.graph.sum(x, {axis}), r.n.shape); }
+  NodeId sub(NodeId a, NodeId b) const { return r.graph.add(a, r.graph.neg(b)); }
+  NodeId exp(NodeId x) const { return r.unary(Op::exp, x); }
+
+  NodeId backward(NodeId g, NodeId y) const {  // y (g - sum(y g))
+    return r.graph.add_fused(Fused::softmax_backward, {g, y}, {{axis}, {}}, r.mul(y, sub(g, total(r.mul(y, g)))));
+  }
+  NodeId log_backward(NodeId g, NodeId y) const {  // g - exp(y) sum(g)
+    const NodeId value = r.graph.add(Op::fma, {r.graph.neg(exp(y)), total(g), g});
+    return r.graph.add_fused(Fused::log_softmax_backward, {g, y}, {{axis}, {}}, value);
+  }
+  // d<u, y (g - sum(y g))> = (y (u - sum(y u))) dg + (u g - sum(y u) g - u sum(y g)) dy
+  Nodes of_backward(NodeId g, NodeId y, NodeId u) const {
+    const NodeId dy = sub(sub(r.mul(u, g), r.mul(total(r.mul(y, u)), g)), r.mul(u, total(r.mul(y, g))));
+    return {backward(u, y), dy};
+  }
+  // d<u, g - exp(y) sum(g)> = (u - sum(u exp(y))) dg - sum(g) exp(y) u dy
+  Nodes of_log_backward(NodeId g, NodeId y, NodeId u) const {
+    const NodeId e = exp(y);
+    return {sub(u, total(r.mul(u, e))), r.mul(r.mul(r.graph.neg(total(g)), e), u)};
+  }
+};
+
+// A rule in terms of the value, or the fused backward kernel, whose own fallback is the derivative of the fallback.
+Nodes fused_rule(const Rule& r) {
+  const Fused kind = r.graph.fused(r.y);
+  switch (kind) {
+    case Fused::softmax:
+      return {SoftmaxRules{r}.backward(r.g, r.y)};
+    case Fused::log_softmax:
+      return {SoftmaxRules{r}.log_backward(r.g, r.y)};
+    case Fused::softmax_backward:
+      return SoftmaxRules{r}.of_backward(r.x(0), r.x(1), r.g);
+    case Fused::log_softmax_backward:
+      return SoftmaxRules{r}.of_log_backward(r.x(0), r.x(1), r.g);
+    default:
+      break;
+  }
+  Nodes out(r.n.inputs.size(), kNone);
   const Nodes gradient = vjp(r.graph, {r.n.fallback}, {r.g}, {r.x(0)});
-  if (gradient[0] == kNone) return kNone;
+  if (gradient[0] == kNone) return out;
   Attrs attrs = r.n.attrs;
   attrs.ints.erase(attrs.ints.begin());
   Nodes inputs = r.n.inputs;
   inputs.push_back(r.g);
-  return r.graph.add_fused(backward, std::move(inputs), std::move(attrs), gradient[0]);
+  out[0] = r.graph.add_fused(info(kind).backward, std::move(inputs), std::move(attrs), gradient[0]);
+  return out;
 }
 
 NodeId unary_rule(const Rule& r) {
@@ -211,6 +254,8 @@ std::vector<NodeId> vjp_rule(Graph& graph, NodeId node, NodeId g, const std::vec
       return {g, g};
     case Op::mul:
       return {needed[0] ? r.mul(g, r.x(1)) : kNone, needed[1] ? r.mul(g, r.x(0)) : kNone};
+    case Op::fma:
+      return {needed[0] ? r.mul(g, r.x(1)) : kNone, needed[1] ? r.mul(g, r.x(0)) : kNone, g};
     case Op::select: {
       const NodeId zero = r.constant(0);
       return {kNone, needed[1] ? graph.select(r.x(0), g, zero) : kNone,
@@ -228,11 +273,8 @@ std::vector<NodeId> vjp_rule(Graph& graph, NodeId node, NodeId g, const std::vec
       return {gather_rule(r), kNone};
     case Op::scatter_add:
       return {scatter_rule(r), kNone};
-    case Op::fused: {
-      std::vector<NodeId> out(r.n.inputs.size(), kNone);
-      out[0] = fused_rule(r);
-      return out;
-    }
+    case Op::fused:
+      return fused_rule(r);
     default:
       return {unary_rule(r)};
   }

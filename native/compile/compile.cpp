@@ -89,6 +89,7 @@ std::shared_ptr<Program> compile(Graph& graph, const std::vector<Output>& reques
       backend.prepare(l, options.real);
       program->scratch_bytes = std::max(program->scratch_bytes, l.scratch_bytes);
     }
+  program->scratch_bytes = (program->scratch_bytes + 63) / 64 * 64;  // every thread's part begins aligned
   return program;
 }
 

@@ -13,17 +13,18 @@ namespace {
 constexpr size_t kMaxInstrs = 48;  // registers are 8 bit, and a longer chain gains nothing
 
 // Whether the program computes, outside of fused node `id`, a part of its composite that depends on input 0.
-bool composite_is_live(const Graph& graph, NodeId id, const std::vector<bool>& live) {
+bool composite_is_live(Graph& graph, NodeId id, const std::vector<bool>& live) {
   const Node& f = graph[id];
+  const NodeId composite = expand_fused(graph, {f.fallback}, [](NodeId) { return true; }).at(f.fallback);
   std::vector<bool> outside(graph.size());
   for (NodeId i : graph.reachable(f.inputs)) outside[i] = true;
   std::vector<bool> depends(graph.size());
   depends[f.inputs[0]] = true;
-  for (NodeId i : graph.reachable({f.fallback})) {
+  for (NodeId i : graph.reachable({composite})) {
     if (outside[i]) continue;
     const Node& n = graph[i];
     for (NodeId input : n.inputs) depends[i] = depends[i] || depends[input];
-    if (depends[i] && live[i] && !info(n.op).view) return true;
+    if (depends[i] && static_cast<size_t>(i) < live.size() && live[i] && !info(n.op).view) return true;
   }
   return false;
 }
@@ -31,23 +32,20 @@ bool composite_is_live(const Graph& graph, NodeId id, const std::vector<bool>& l
 }  // namespace
 
 std::unordered_map<NodeId, NodeId> choose_fused(Graph& graph, const std::vector<NodeId>& outputs, bool fuse) {
-  if (!fuse) return expand_fused(graph, outputs);
-  std::unordered_map<NodeId, NodeId> total;
-  for (NodeId id : outputs) total[id] = id;
+  auto total = expand_fused(graph, outputs, [&](NodeId id) { return !fuse || !info(graph.fused(id)).kernel; });
   while (true) {
     std::vector<NodeId> roots;
-    for (NodeId id : outputs) roots.push_back(total[id]);
+    for (NodeId id : outputs) roots.push_back(total.at(id));
     const std::vector<NodeId> cone = graph.reachable(roots);
-    std::vector<bool> live(graph.size()), expand(graph.size());
+    std::vector<bool> live(graph.size());
     for (NodeId id : cone) live[id] = true;
-    bool any = false;
-    for (NodeId id : cone) {
-      if (graph[id].op != Op::fused || !composite_is_live(graph, id, live)) continue;
-      expand[id] = any = true;
-    }
-    if (!any) return total;
-    const auto map = expand_fused(graph, roots, &expand);
-    for (auto& [from, to] : total) to = map.at(to);
+    std::set<NodeId> expand;
+    for (NodeId id : cone)
+      if (graph[id].op == Op::fused && composite_is_live(graph, id, live)) expand.insert(id);
+    if (expand.empty()) return total;
+    const auto map =
+        expand_fused(graph, roots, [&](NodeId id) { return expand.count(id) > 0 || !info(graph.fused(id)).kernel; });
+    for (NodeId id : outputs) total[id] = map.at(total.at(id));
   }
 }
 
@@ -67,8 +65,12 @@ Groups group_elementwise(const Graph& graph, const std::vector<NodeId>& live, co
     return op == Op::sum || op == Op::max ? consumer : kNone;
   };
   const auto merged_root = [&](NodeId id) {
-    if (!fuse || is_output[id] || consumers[id].empty()) return kNone;
+    if (is_output[id] || consumers[id].empty()) return kNone;
     const NodeId root = launch_of(consumers[id][0]);
+    // An inner product is one launch even without fusion: its kernel adds the products unrounded.
+    const bool inner_product =
+        graph[id].op == Op::mul && root != kNone && graph[root].op == Op::sum && element_count(graph.shape(root)) == 1;
+    if (!fuse && !inner_product) return kNone;
     if (root == kNone || varies[root] != varies[id]) return kNone;
     for (NodeId c : consumers[id])
       if (launch_of(c) != root) return kNone;

@@ -8,7 +8,7 @@
 namespace ptmz {
 
 // Old id -> new id after replacing fused nodes by their fallbacks: all of them when `fuse` is false, else those whose
-// composite the program computes anyway, so that it never holds both forms of one value.
+// composite the program computes anyway, so that it never holds both forms of one value, and those without a kernel.
 std::unordered_map<NodeId, NodeId> choose_fused(Graph& graph, const std::vector<NodeId>& outputs, bool fuse);
 
 // For each live elementwise node the node whose launch computes it: itself (a root), or the root of the map or

@@ -389,7 +389,7 @@ class Lowering {
 
   void emit_fused(NodeId id) {
     const Node& n = graph_[id];
-    const Fused kind = static_cast<Fused>(n.attrs.ints[0]);
+    const Fused kind = graph_.fused(id);
     const LaunchCode code = kind == Fused::softmax_cross_entropy ? LaunchCode::softmax_cross_entropy
                                                                  : LaunchCode::softmax_cross_entropy_backward;
     std::vector<View> inputs{readable(n.inputs[0])};

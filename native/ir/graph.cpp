@@ -12,7 +12,9 @@ namespace ptmz {
 
 int64_t element_count(const Shape& shape) {
   int64_t n = 1;
-  for (int64_t d : shape) n *= d;
+  for (int64_t d : shape)
+    if (__builtin_mul_overflow(n, d, &n))
+      throw Error("INVALID_ARGUMENT", "shape " + to_string(shape) + ": expected at most 2^48 elements");
   return n;
 }
 
@@ -76,6 +78,8 @@ double evaluate(Op op, const Attrs& attrs, const double* x) {
       return x[0] + x[1];
     case Op::mul:
       return x[0] * x[1];
+    case Op::fma:
+      return std::fma(x[0], x[1], x[2]);
     case Op::neg:
       return -x[0];
     case Op::recip:
@@ -277,8 +281,7 @@ std::string Graph::dump(const std::vector<NodeId>& roots) const {
   std::string out;
   for (NodeId id : reachable(roots)) {
     const Node& n = nodes_[id];
-    out += "%" + std::to_string(id) + " = " +
-           (n.op == Op::fused ? info(static_cast<Fused>(n.attrs.ints[0])).name : info(n.op).name) + "(";
+    out += "%" + std::to_string(id) + " = " + (n.op == Op::fused ? info(fused(id)).name : info(n.op).name) + "(";
     for (size_t i = 0; i < n.inputs.size(); ++i) out += (i ? ", %" : "%") + std::to_string(n.inputs[i]);
     if (n.op == Op::input || n.op == Op::param)
       out += slots_[n.attrs.ints[0]].name + "+" + std::to_string(n.attrs.ints[1]);

@@ -36,14 +36,15 @@ const OpInfo& info(Op op);
 Op op_from_name(std::string_view name);  // throws INVALID_ARGUMENT
 
 enum class Fused : int64_t {
-#define PTMZ_FUSED(name, arity, backward) name,
+#define PTMZ_FUSED(name, arity, backward, rule, kernel) name,
 #include "ir/fused.def"
   none
 };
 struct FusedInfo {
   const char* name;
   int arity;
-  Fused backward;
+  Fused backward;  // none: see fused.def
+  bool rule, kernel;
 };
 const FusedInfo& info(Fused fused);
 Fused fused_from_name(std::string_view name);
@@ -118,6 +119,8 @@ class Graph {
   const Node& operator[](NodeId id) const { return nodes_[id]; }
   const Shape& shape(NodeId id) const { return nodes_[id].shape; }
   int64_t size() const { return static_cast<int64_t>(nodes_.size()); }
+  // What a fused node is.
+  Fused fused(NodeId id) const { return static_cast<Fused>(nodes_[id].attrs.ints[0]); }
   void check_node(NodeId id) const;  // throws INVALID_ARGUMENT
 
   // Short names for what rules and composites need.
@@ -141,7 +144,7 @@ class Graph {
  private:
   NodeId intern(Node node);
   NodeId simplify(const Node& node);  // an existing or simpler node, or kNone
-  std::deque<Node> nodes_;  // references to nodes and shapes stay good while nodes are added
+  std::deque<Node> nodes_;            // references to nodes and shapes stay good while nodes are added
   std::vector<Slot> slots_;
   std::unordered_map<size_t, std::vector<NodeId>> table_;
 };

@@ -24,7 +24,7 @@ constexpr OpInfo kOps[] = {
 };
 
 const FusedInfo kFused[] = {
-#define PTMZ_FUSED(name, arity, backward) {#name, arity, Fused::backward},
+#define PTMZ_FUSED(name, arity, backward, rule, kernel) {#name, arity, Fused::backward, rule, kernel},
 #include "ir/fused.def"
 };
 

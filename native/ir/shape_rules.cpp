@@ -32,6 +32,11 @@ struct Context {
     if (attrs.ints.size() != n)
       attribute("expected " + std::to_string(n) + " integer attributes, got " + std::to_string(attrs.ints.size()));
   }
+  // Sizes and paddings that arithmetic on them cannot overflow.
+  void need_modest() const {
+    for (int64_t i : attrs.ints)
+      if (i > (int64_t{1} << 24) || i < -(int64_t{1} << 24)) attribute("expected attributes below 2^24");
+  }
   void need_kind(size_t i, Kind expected) const {
     if (kind(i) == expected) return;
     const char* names[] = {"real", "index"};
@@ -122,7 +127,11 @@ Shape pad_shape(const Context& c) {
   for (size_t i = 0; i < r; ++i) {
     const int64_t low = c.attr(i), high = c.attr(r + i), interior = c.attr(2 * r + i);
     if (low < 0 || high < 0 || interior < 0) c.attribute("expected paddings >= 0 on axis " + std::to_string(i));
-    out[i] = low + x[i] + (x[i] - 1) * interior + high;
+    int64_t size;
+    if (__builtin_mul_overflow(x[i] - 1, interior, &size) || __builtin_add_overflow(size, low, &size) ||
+        __builtin_add_overflow(size, high, &size) || __builtin_add_overflow(size, x[i], &size))
+      c.attribute("expected paddings that fit 2^48 elements on axis " + std::to_string(i));
+    out[i] = size;
   }
   return out;
 }
@@ -163,6 +172,7 @@ Shape matmul_shape(const Context& c) {
 
 ConvAttrs checked_conv(const Context& c) {
   c.need_ints(11);
+  c.need_modest();
   const ConvAttrs a = ConvAttrs::from(c.attrs.ints.data());
   if (a.stride_h < 1 || a.stride_w < 1 || a.dilation_h < 1 || a.dilation_w < 1 || a.groups < 1 || a.pad_h < 0 ||
       a.pad_w < 0)
@@ -205,6 +215,7 @@ Shape conv2d_weight_shape(const Context& c) {
 
 Shape pool_shape(const Context& c) {
   c.need_ints(6);
+  c.need_modest();
   c.need_kind(0, Kind::real);
   const PoolAttrs a = PoolAttrs::from(c.attrs.ints.data());
   const Shape& x = c.in(0);

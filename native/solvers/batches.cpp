@@ -18,11 +18,10 @@ void check_program(const BatchProgram& program, const Dataset& data, int64_t row
   }
   const Vector* x = program.at(program.x);
   const Vector* y = program.at(program.y);
-  if (!x || !y) fail("x and y need vectors");
-  if (x->rows() != rows || y->rows() != rows) fail("x and y need " + std::to_string(rows) + " rows");
-  if (x->size() != program.batch * data.sample_size()) fail("the size of x does not fit batch and samples");
-  if (y->size() != program.batch || y->dtype() != DType::i32) fail("y needs one int32 per sample of the batch");
-  if (x->dtype() != DType::f32 && x->dtype() != DType::f64) fail("x must be float32 or float64");
+  if ((x && x->rows() != rows) || (y && y->rows() != rows)) fail("x and y need " + std::to_string(rows) + " rows");
+  if (x && x->size() != program.batch * data.sample_size()) fail("the size of x does not fit batch and samples");
+  if (x && x->dtype() != DType::f32 && x->dtype() != DType::f64) fail("x must be float32 or float64");
+  if (y && (y->size() != program.batch || y->dtype() != DType::i32)) fail("y needs one int32 per sample of the batch");
 }
 
 }  // namespace
@@ -40,12 +39,10 @@ void check_batches(const BatchProgram& batch, const BatchProgram& tail, const Da
 
 void load_batch(const BatchProgram& program, const Dataset& data, const Normaliser& normaliser, const int32_t* order,
                 int64_t first, int64_t row) {
-  const Vector& x = *program.at(program.x);
-  if (x.dtype() == DType::f32) {
-    normaliser.gather(order, first, program.batch, x.as<float>(row));
-  } else {
-    normaliser.gather(order, first, program.batch, x.as<double>(row));
-  }
+  const Vector* x = program.at(program.x);
+  if (x && x->dtype() == DType::f32) normaliser.gather(order, first, program.batch, x->as<float>(row));
+  if (x && x->dtype() == DType::f64) normaliser.gather(order, first, program.batch, x->as<double>(row));
+  if (program.y < 0) return;
   const int32_t* labels = data.labels->as<int32_t>();
   int32_t* y = program.at(program.y)->as<int32_t>(row);
   for (int64_t i = 0; i < program.batch; ++i) y[i] = labels[order ? order[first + i] : first + i];

@@ -7,8 +7,8 @@
 
 namespace ptmz {
 
-// samples (N,C,H,W) as uint8 or float32, labels (N) int32, of which the first `count` are used. A batch holds (value * scale - mean[c]) / deviation[c],
-// where scale is 1/255 for uint8 and 1 for float32.
+// samples (N,C,H,W) as uint8 or float32, labels (N) int32, of which the first `count` are used. A batch holds (value *
+// scale - mean[c]) / deviation[c], where scale is 1/255 for uint8 and 1 for float32.
 struct Dataset {
   const Vector* samples = nullptr;
   const Vector* labels = nullptr;

@@ -7,6 +7,11 @@ namespace ptmz {
 
 Evaluation evaluate(const EvaluateOptions& options, const std::function<void(int64_t)>& progress) {
   check_batches(options.batch, options.tail, options.data, 1);
+  for (const BatchProgram* program : {&options.batch, &options.tail}) {
+    if (program->executor && (!program->at(program->loss) || !program->at(program->correct))) {
+      throw Error("INVALID_ARGUMENT", "evaluation: the program needs outputs loss and correct");
+    }
+  }
   const Normaliser normaliser(options.data);
   RunOptions run = options.run;
   run.members = options.members;
@@ -16,8 +21,8 @@ Evaluation evaluate(const EvaluateOptions& options, const std::function<void(int
     load_batch(program, options.data, normaliser, nullptr, first, 0);
     program.executor->run(program.vectors, run);
     for (int64_t m = 0; m < options.members; ++m) {
-      sums.loss[m] += read_real(*program.at(program.loss), m) * static_cast<double>(program.batch);
-      sums.accuracy[m] += read_real(*program.at(program.correct), m);
+      sums.loss[m] += read_scalar(*program.at(program.loss), m) * static_cast<double>(program.batch);
+      sums.accuracy[m] += read_scalar(*program.at(program.correct), m);
     }
     if (progress) progress(first + program.batch);
   });

@@ -43,6 +43,7 @@ void HessianOperator::apply(Vector& v, std::vector<double>& result, const std::f
   Vector hv(v.dtype(), k, n);
   for_each_batch(o_.batch, o_.tail, o_.data.count, [&](const BatchProgram& program, int64_t first) {
     if (run_.stop && run_.stop->load()) throw Error("ABORTED", "Hessian-vector product aborted");
+    if (program.v < 0) return;  // the gradient is constant
     load_batch(program, o_.data, normaliser_, nullptr, first, 0);
     std::vector<Vector*> vectors = program.vectors;
     vectors[program.v] = &v;

@@ -86,14 +86,16 @@ void Trainer::validate() const {
   };
   const auto one_per_member = [&](size_t n) { return static_cast<int64_t>(n) == members_; };
   expect(one_per_member(o_.seeds.size()), "expected one seed per member");
-  expect(one_per_member(o_.lr_scale.size()), "expected one learning rate multiplier per member");
   expect(one_per_member(o_.weight_decay.size()), "expected one weight decay per member");
   expect(o_.state->dtype() == DType::f64 && o_.state->rows() == members_ && o_.state->size() == kStateColumns,
          "the state must be float64, one row of 5 per member");
   expect(o_.history->dtype() == DType::f64 && o_.history->size() == members_ * kHistoryColumns,
          "the history must be float64, one row of 4 values per member for each epoch");
-  expect(static_cast<int64_t>(o_.lr.size()) == epochs_ * steps_per_epoch_ && o_.momentum.size() == o_.lr.size(),
-         "expected one learning rate and one momentum per step");
+  const auto one_per_step = [&](const Vector& v, int64_t rows) {
+    return v.dtype() == DType::f64 && v.rows() == rows && v.size() == epochs_ * steps_per_epoch_;
+  };
+  expect(one_per_step(*o_.lr, members_), "lr must be float64, one row per member with one number per step");
+  expect(one_per_step(*o_.momentum, 1), "momentum must be float64, one row with one number per step");
   expect(o_.evaluate_every >= 1, "evaluate_every must be 1 or more");
   check_labels(o_.train, "train data", o_.classes);
   if (o_.test.data.samples) check_labels(o_.test.data, "test data", o_.classes);
@@ -163,16 +165,17 @@ void Trainer::commit(const BatchProgram& program) {
   std::vector<char> alive(members_);
   std::vector<SgdStep> steps(members_);
   for (int64_t m = 0; m < members_; ++m) {
-    alive[m] = !frozen(m) && std::isfinite(read_real(*program.at(program.loss), m)) && (!next || row_finite(*next, m));
-    steps[m] = {o_.lr[step()] * o_.lr_scale[m], o_.momentum[step()], o_.weight_decay[m]};
+    alive[m] =
+        !frozen(m) && std::isfinite(read_scalar(*program.at(program.loss), m)) && (!next || row_finite(*next, m));
+    steps[m] = {o_.lr->as<double>(m)[step()], o_.momentum->as<double>()[step()], o_.weight_decay[m]};
   }
   sgd_.check(grad, steps, threads_, alive);
   sgd_.apply(grad, steps, threads_, alive);
   for (int64_t m = 0; m < members_; ++m) {
     if (alive[m]) {
       if (next) std::memcpy(o_.buffers->row(m), next->row(m), next->size() * dtype_bytes(next->dtype()));
-      state(m, kLossSum) += read_real(*program.at(program.loss), m) * static_cast<double>(program.batch);
-      state(m, kCorrectSum) += read_real(*program.at(program.correct), m);
+      state(m, kLossSum) += read_scalar(*program.at(program.loss), m) * static_cast<double>(program.batch);
+      state(m, kCorrectSum) += read_scalar(*program.at(program.correct), m);
     } else if (!frozen(m)) {
       state(m, kFrozenAt) = static_cast<double>(step());
     }
@@ -206,13 +209,13 @@ void Trainer::finish_epoch() {
 void Trainer::report(bool evaluating, bool always) {
   if (!progress_ || (!always && Clock::now() - reported_ < kProgressInterval)) return;
   reported_ = Clock::now();
-  const int64_t steps = static_cast<int64_t>(o_.lr.size());
+  const int64_t steps = o_.lr->size();
   TrainProgress p{epoch(),
                   epochs_,
                   step(),
                   steps,
                   evaluating,
-                  o_.lr[std::min(step(), steps - 1)],
+                  o_.lr->as<double>()[std::min(step(), steps - 1)],
                   samples_ / std::max(seconds_since(start_), 1e-9),
                   {},
                   {},
@@ -233,8 +236,8 @@ void Trainer::report(bool evaluating, bool always) {
 }  // namespace
 
 TrainResult train(const TrainOptions& options, const std::function<void(const TrainProgress&)>& progress) {
-  if (!options.params || !options.velocity || !options.state || !options.history) {
-    throw Error("INVALID_ARGUMENT", "train: expected vectors params, velocity, state and history");
+  if (!options.params || !options.velocity || !options.state || !options.history || !options.lr || !options.momentum) {
+    throw Error("INVALID_ARGUMENT", "train: expected vectors params, velocity, state, history, lr and momentum");
   }
   return Trainer(options, progress).run();
 }

@@ -32,9 +32,10 @@ struct TrainOptions {
   Vector* state = nullptr;     // (P, kStateColumns) float64
   Vector* history = nullptr;   // (epochs, P * kHistoryColumns) float64
   std::vector<ParameterRange> ranges;
-  std::vector<uint64_t> seeds;                 // per member: data order and random numbers of the graph
-  std::vector<double> lr_scale, weight_decay;  // per member
-  std::vector<double> lr, momentum;            // per step; their length is the number of steps
+  std::vector<uint64_t> seeds;       // per member: data order and random numbers of the graph
+  std::vector<double> weight_decay;  // per member
+  const Vector* lr = nullptr;        // (P, steps) float64
+  const Vector* momentum = nullptr;  // (1, steps) float64
   bool nesterov = false;
   int64_t classes = 1, evaluate_every = 1;  // epochs; the last epoch is always evaluated
   RunOptions run;                           // threads, memory_limit, stop
@@ -43,7 +44,7 @@ struct TrainOptions {
 struct TrainProgress {
   int64_t epoch, epochs, step, steps;  // epoch: the one under way, from 0; step: steps finished
   bool evaluating;
-  double lr, samples_per_second;       // samples of all members together
+  double lr, samples_per_second;       // lr: of the first member; samples of all members together
   std::vector<double> loss, accuracy;  // per member, over the epoch so far
   std::vector<double> last;            // history row of the last finished epoch; empty before the first
 };

@@ -1,5 +1,5 @@
 /** One row per operator of native/ir/op.def: how it is built, and what it computes, written out plainly. */
-import { concat, where, type Graph, type Value } from '../../lib/index.js';
+import { concat, fma, where, type Graph, type Value } from '../../lib/index.js';
 import { padAxes } from '../../lib/graph/operators.js';
 import type { Case, Row } from './row.js';
 import { at, convolve, count, erf, flat, map, permuted, product, reduce, reshaped, tensor, total } from './tensor.js';
@@ -58,6 +58,15 @@ const elementwise: Row[] = [
     (a, b) => a.mul(b),
     (a, b) => a * b,
   ),
+  {
+    op: 'fma',
+    name: 'fma',
+    cases: [...someShapes.map((shape) => [shape, shape, shape]), [[3], [2, 1], [2, 3]]].map(([a, b, c]) => ({
+      inputs: { a: a!, b: b!, c: c! },
+      build: ({ a: x, b: y, c: z }) => fma(x!, y!, z!),
+      reference: ({ a: x, b: y, c: z }) => map((...[p, q, r]: number[]) => p! * q! + r!, x!, y!, z!),
+    })),
+  },
   unary(
     'neg',
     (x) => x.neg(),

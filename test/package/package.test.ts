@@ -21,7 +21,7 @@ describe('tarball', () => {
   test('holds the code, its types, the sources to build from, and a prebuilt addon', () => {
     const needed = ['dist/index.js', 'dist/index.d.ts', 'dist/cli/main.js', 'CMakeLists.txt', 'binding.gyp', 'LICENSE'];
     needed.push('native/ir/op.def', 'bindings/addon.cpp', 'scripts/build-native.cjs', 'README.md', 'CHANGELOG.md');
-    expect(inject('files')).toEqual(expect.arrayContaining(needed));
+    expect(needed.filter((file) => !inject('files').includes(file))).toEqual([]);
     expect(inject('files').filter((file) => /^prebuilds\/.+\.node$/.test(file))).not.toHaveLength(0);
   });
 

@@ -77,13 +77,12 @@ function installedVersion(name: string): string {
 }
 
 function npm(cwd: string, args: string[], path = process.env.PATH): string {
-  const options = {
+  return execFileSync(process.execPath, [npmScript(), ...args], {
     cwd,
     encoding: 'utf8',
     env: { ...process.env, PATH: path },
     stdio: ['ignore', 'pipe', 'pipe'],
-  } as const;
-  return execFileSync(process.execPath, [npmScript(), ...args], options);
+  });
 }
 
 /** npm's own script, so that it runs without the PATH of this machine. */

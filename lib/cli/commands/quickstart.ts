@@ -139,7 +139,7 @@ async function trainAndMeasure(
     progress.end(`${formatDuration((performance.now() - began) / 1000)}, test accuracy ${percents(last)}`);
     trace = await measure(label, run, data, progress, signal);
   } finally {
-    members.push(...describe(width, run, trace));
+    if (run.history.length > 0) members.push(...describe(width, run, trace));
   }
 }
 

@@ -194,7 +194,7 @@ static inline int64_t matmul_tile(int64_t size, int64_t tiles) {
 
 // Products up to this many multiply-adds, or with so few columns that a vector of them would be mostly empty, are a
 // plain loop. OpenBLAS was measured faster than our gemm for all that is larger.
-constexpr int64_t kTinyProduct = 64, kFewColumns = 2;
+constexpr int64_t kTinyProduct = 256, kFewColumns = 2;
 
 // Panels of gemm.h: slices of a (96 x 256 elements) and b (256 x 24 vectors of 64 bytes).
 constexpr int64_t kGemmScratch = 96 * 256 * 8 + 256 * 24 * 64;

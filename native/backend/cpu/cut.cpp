@@ -1,11 +1,17 @@
 // cut: the number of independent blocks of a launch and the scratch that one of them needs.
 #include "backend/cpu/block_sizes.h"
 #include "backend/cpu/contraction_plan.h"
-#include "backend/cpu/kernel.h"
+#include "backend/cpu/widen.h"
 
 namespace ptmz::cpu {
 
 void cut(Launch& launch, DType real) {
+  if (is_widened(launch, real)) {
+    cut(launch, DType::f64);
+    launch.scratch_bytes += widened_bytes(launch);
+    launch.blocks = 1;  // run_widened writes the whole result
+    return;
+  }
   const int64_t element_bytes = real == DType::f32 ? 4 : 8;
   switch (launch.code) {
     case LaunchCode::matmul:

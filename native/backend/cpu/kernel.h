@@ -12,10 +12,10 @@ namespace ptmz::cpu {
 
 struct Call {
   const Launch& launch;
-  const Instr* instrs;     // of the whole program; the launch's begin at launch.instr_begin
-  void* const* pointers;   // address of each operand's element 0 (its offset and member already added)
-  int64_t begin, end;      // blocks
-  void* scratch;           // launch.scratch_bytes of this thread's own, 64-byte aligned
+  const Instr* instrs;    // of the whole program; the launch's begin at launch.instr_begin
+  void* const* pointers;  // address of each operand's element 0 (its offset and member already added)
+  int64_t begin, end;     // blocks
+  void* scratch;          // launch.scratch_bytes of this thread's own, 64-byte aligned
   KernelFault& fault;
 };
 using Kernel = void (*)(const Call&);

@@ -99,6 +99,20 @@ T larger(T best, T x) {
   return (x > best) | (x != x) ? x : best;
 }
 
+// The inner product of n pairs; the product of two floats is exact in double.
+template <typename T>
+double dot_block(const T* a, const T* b, int64_t n) {
+  constexpr int lanes = 16;
+  double part[lanes] = {};
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes)
+    for (int l = 0; l < lanes; ++l) part[l] += static_cast<double>(a[i + l]) * static_cast<double>(b[i + l]);
+  for (int half = lanes / 2; half > 0; half /= 2)
+    for (int l = 0; l < half; ++l) part[l] += part[l + half];
+  for (; i < n; ++i) part[0] += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+  return part[0];
+}
+
 // The maximum of `start` and n elements.
 template <typename T>
 T max_block(const T* x, int64_t n, T start) {

@@ -23,9 +23,10 @@ template <typename T>
 void tiny_product(int64_t m, int64_t n, int64_t k, const Matrix<T>& a, const Matrix<T>& b, T* c, int64_t c_row) {
   for (int64_t i = 0; i < m; ++i) {
     for (int64_t j = 0; j < n; ++j) {
-      T sum = 0;
-      for (int64_t p = 0; p < k; ++p) sum += a.data[i * a.row + p * a.column] * b.data[p * b.row + j * b.column];
-      c[i * c_row + j] = sum;
+      double sum = 0;
+      for (int64_t p = 0; p < k; ++p)
+        sum += static_cast<double>(a.data[i * a.row + p * a.column]) * b.data[p * b.row + j * b.column];
+      c[i * c_row + j] = static_cast<T>(sum);
     }
   }
 }

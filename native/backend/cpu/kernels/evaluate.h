@@ -79,6 +79,10 @@ void apply(const Instr& instr, T* out, const T* a, const T* b, const T* c, int64
       return each(out, a, n, [](T x) { return c_cos(x); });
     case Op::erf:
       return each(out, a, n, [](T x) { return v_erf(x); });
+    case Op::fma:
+      PTMZ_VECTORISE
+      for (int64_t i = 0; i < n; ++i) out[i] = c_fma(a[i], b[i], c[i]);
+      return;
     case Op::select:
       PTMZ_VECTORISE
       for (int64_t i = 0; i < n; ++i) out[i] = a[i] != 0 ? b[i] : c[i];
@@ -121,8 +125,31 @@ class Evaluator {
     const Launch& launch = call_.launch;
     const int result = launch.result_register;
     for (int r = 0; r < inputs_; ++r) load(r, n, launch.instr_count == 0 && r == result ? out : nullptr);
+    return run(n, launch.instr_count, out);
+  }
+
+  // Whether the result is a product of two registers, and its factors over the next n elements: for an inner product
+  // that wants them unrounded.
+  static bool is_product(const Call& call) {
+    const int count = call.launch.instr_count;
+    return count > 0 && static_cast<Op>(call.instrs[call.launch.instr_begin + count - 1].op) == Op::mul;
+  }
+  struct Factors {
+    const T *a, *b;
+  };
+  Factors next_factors(int64_t n) {
+    const Instr& product = instrs_[call_.launch.instr_count - 1];
+    for (int r = 0; r < inputs_; ++r) load(r, n, nullptr);
+    run(n, call_.launch.instr_count - 1, nullptr);
+    return {registers_[product.a], registers_[product.b]};
+  }
+
+ private:
+  const T* run(int64_t n, int count, T* out) {
+    const Launch& launch = call_.launch;
+    const int result = launch.result_register;
     const T* last = registers_[result];
-    for (int i = 0; i < launch.instr_count; ++i) {
+    for (int i = 0; i < count; ++i) {
       const Instr& instr = instrs_[i];
       const bool final = i + 1 == launch.instr_count && instr.out == result;
       T* to = final && out ? out : buffer(instr.out);
@@ -132,7 +159,6 @@ class Evaluator {
     return last;
   }
 
- private:
   T* buffer(int r) const { return static_cast<T*>(call_.scratch) + r * kRegister; }
 
   T splat(int r) const {

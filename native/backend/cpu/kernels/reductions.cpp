@@ -63,6 +63,21 @@ void reduce_rows(const Call& call) {
   }
 }
 
+// A sum of products over a whole tensor. Large terms cancel in <g, v>, so that a rounding of each product would show.
+template <typename T>
+void inner_product(const Call& call) {
+  const int64_t count = product(call.launch.shape, 0, call.launch.rank);
+  Evaluator<T> evaluator(call, 0, count);
+  evaluator.seek(0);
+  Total<double> total;
+  for (int64_t i = 0; i < count; i += kBlock) {
+    const int64_t n = smaller(kBlock, count - i);
+    const auto factors = evaluator.next_factors(n);
+    total.add(dot_block(factors.a, factors.b, n));
+  }
+  *static_cast<T*>(call.pointers[0]) = static_cast<T>(total.value());
+}
+
 // One sum per lane: 16 elements in T, then in double (with Neumaier's carry for T = double).
 template <typename T>
 struct SumLanes {
@@ -150,6 +165,8 @@ void reduce_columns(const Call& call) {
 
 template <typename T>
 void reduce_sum(const Call& call) {
+  if (product(call.launch.shape, 0, call.launch.kept_rank) == 1 && Evaluator<T>::is_product(call))
+    return inner_product<T>(call);
   call.launch.column ? reduce_columns<T, SumLanes>(call) : reduce_rows<T, Sum>(call);
 }
 

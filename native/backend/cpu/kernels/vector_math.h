@@ -18,6 +18,8 @@ inline float c_pow(float x, float e) { return ::powf(x, e); }
 inline double c_pow(double x, double e) { return ::pow(x, e); }
 inline float c_sqrt(float x) { return ::sqrtf(x); }
 inline double c_sqrt(double x) { return ::sqrt(x); }
+inline float c_fma(float x, float y, float z) { return ::fmaf(x, y, z); }
+inline double c_fma(double x, double y, double z) { return ::fma(x, y, z); }
 
 inline float as_float(uint32_t bits) { return __builtin_bit_cast(float, bits); }
 inline uint32_t as_bits(float x) { return __builtin_bit_cast(uint32_t, x); }

@@ -1,0 +1,78 @@
+/** Schedules against the tables that PyTorch gave. */
+import { readFileSync } from 'node:fs';
+import { scheduleTable, type Schedule } from 'ptmz-native';
+import { describe, expect, test } from 'vitest';
+
+interface Table {
+  args: Record<string, number | boolean | string>;
+  lr: number[];
+  momentum: number[];
+}
+const tables = JSON.parse(readFileSync(new URL('./oracle/schedules.json', import.meta.url), 'utf8')) as Record<
+  string,
+  Table
+>;
+
+/** PyTorch's arguments in our words. */
+function translate(name: string, { args, lr }: Table): { schedule: Schedule; peak: number } {
+  if (name.startsWith('onecycle')) {
+    const names = {
+      pct_start: 'pctStart',
+      anneal_strategy: 'anneal',
+      cycle_momentum: 'cycleMomentum',
+      div_factor: 'divFactor',
+      final_div_factor: 'finalDivFactor',
+      three_phase: 'threePhase',
+    };
+    const settings = Object.entries(names).flatMap(([theirs, ours]) => (theirs in args ? [[ours, args[theirs]]] : []));
+    return { schedule: { kind: 'onecycle', ...Object.fromEntries(settings) }, peak: args.max_lr as number };
+  }
+  const peak = args.base_lr as number;
+  if (name.startsWith('warmup')) {
+    const minRatio = args.min_ratio as number;
+    return { schedule: { kind: 'cosine', warmup: args.warmup as number, minRatio }, peak };
+  }
+  const period = args.T_max as number;
+  expect(lr.length).toBeGreaterThan(period);
+  return { schedule: { kind: 'cosine', period, minRatio: (args.eta_min as number) / peak }, peak };
+}
+
+describe('schedules of PyTorch', () => {
+  test.each(Object.keys(tables))('%s', (name) => {
+    const table = tables[name]!;
+    const { schedule, peak } = translate(name, table);
+    const { lr, momentum } = scheduleTable(schedule, { steps: table.lr.length, lr: peak });
+    const worst = (a: number[], b: number[]) => Math.max(...a.map((x, i) => Math.abs(x - b[i]!)));
+    expect(lr).toHaveLength(table.lr.length);
+    expect(worst(lr, table.lr)).toBeLessThan(1e-15);
+    expect(worst(momentum, table.momentum)).toBeLessThan(1e-15);
+  });
+});
+
+test('a constant rate may warm up', () => {
+  const { lr, momentum } = scheduleTable({ kind: 'constant', warmup: 4 }, { steps: 6, lr: 0.2, momentum: 0.5 });
+  expect(lr).toEqual([0.05, 0.1, 0.15000000000000002, 0.2, 0.2, 0.2]);
+  expect(momentum).toEqual([0.5, 0.5, 0.5, 0.5, 0.5, 0.5]);
+});
+
+test('schedules of one and two steps are finite', () => {
+  for (const steps of [1, 2]) {
+    for (const kind of ['onecycle', 'cosine', 'constant'] as const) {
+      const { lr, momentum } = scheduleTable(kind, { steps, lr: 0.1 });
+      expect([...lr, ...momentum].every(Number.isFinite)).toBe(true);
+    }
+  }
+});
+
+test('settings are checked', () => {
+  const make =
+    (schedule: unknown, steps = 5, lr = 0.1) =>
+    () =>
+      scheduleTable(schedule as Schedule, { steps, lr });
+  expect(make('twocycle')).toThrow(/'onecycle', 'cosine', 'constant' for schedule.*'twocycle'/);
+  expect(make({ kind: 'onecycle', pctStart: 2 })).toThrow(/schedule\.pctStart.*2/);
+  expect(make({ kind: 'onecycle', warmup: 2 })).toThrow(/warmup/);
+  expect(make({ kind: 'cosine', warmup: -1 })).toThrow(/schedule\.warmup.*-1/);
+  expect(make('cosine', 0)).toThrow(/steps.*0/);
+  expect(make('cosine', 5, -0.1)).toThrow(/lr.*-0\.1/);
+});
