@@ -3,7 +3,15 @@ export { PtmzError, type ErrorCode } from './errors.js';
 export { Flat, type FlatEntry, type Init } from './graph/flat.js';
 export { Graph, type Distribution, type ParamOptions } from './graph/graph.js';
 export { initialise } from './graph/initialise.js';
-export { concat, fma, where, type Axes, type GatherOptions, type MatmulOptions, type Operand } from './graph/operators.js';
+export {
+  concat,
+  fma,
+  where,
+  type Axes,
+  type GatherOptions,
+  type MatmulOptions,
+  type Operand,
+} from './graph/operators.js';
 export {
   Program,
   type CompileOptions,

@@ -1,18 +1,7 @@
 /** The graph API: expressions, derivatives, programs and populations, and what they say when used wrongly. */
 import { afterEach, describe, expect, test } from 'vitest';
-import {
-  concat,
-  dropout,
-  Graph,
-  initialise,
-  linear,
-  mseLoss,
-  PtmzError,
-  randomKey,
-  Value,
-  Vector,
-} from '../lib/index.js';
-import type { Flat, Program, RunInput } from '../lib/index.js';
+import { concat, dropout, Graph, initialise, linear, mseLoss, PtmzError, randomKey, Vector } from '../lib/index.js';
+import type { Flat, Program, RunInput, Value } from '../lib/index.js';
 import { uniform } from './ops/tensor.js';
 
 const codeOf = (action: () => unknown): string => {

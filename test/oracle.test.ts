@@ -1,4 +1,5 @@
 /** The oracle runner on a part of the oracle that is committed here, and on a copy with a wrong number in it. */
+import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -98,6 +99,21 @@ describe('the oracle runner', () => {
     await expect(runOracle(join(directory, 'none'))).rejects.toMatchObject({ code: 'IO_ERROR' });
     writeFileSync(join(directory, 'manifest.json'), '{');
     await expect(runOracle(directory)).rejects.toMatchObject({ code: 'DATA_MALFORMED' });
+  });
+
+  test('the command ends with the counts, and with 2 where it is used wrongly', () => {
+    const command = (...args: string[]) => {
+      const main = fileURLToPath(new URL('../dist/oracle/main.js', import.meta.url));
+      return spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' });
+    };
+    const folder = copy('command', ['mse_mean'], () => {});
+    expect(command(folder, '--only', 'ops')).toMatchObject({ status: 0, stdout: '1 passed, 0 failed, 0 skipped\n' });
+    expect(command(join(directory, 'none'))).toMatchObject({ status: 2, stderr: expect.stringMatching(/^IO_ERROR: /) });
+    expect(command()).toMatchObject({ status: 2, stderr: expect.stringContaining('usage: npm run oracle') });
+    expect(command(folder, '--only', 'all').status).toBe(2);
+    expect(command(folder, '--fast').status).toBe(2);
+    const unknown = command(folder, '--device', 'abacus');
+    expect(unknown).toMatchObject({ status: 1, stdout: expect.stringContaining('0 passed, 1 failed, 0 skipped') });
   });
 
   test('a NaN or a missing element is an infinite error', () => {

@@ -1,6 +1,7 @@
 /** ResNets: parameter counts, torchvision's names and shapes, first values, checks. */
 import { Graph, models, prepare, resnet, type Model, type ResNetOptions } from 'ptmz-native';
 import { describe, expect, test } from 'vitest';
+import { buildBatch } from '../lib/train/batches.js';
 import { points } from './support/models.js';
 
 function build(model: Model, training = false, batch = 2): Graph {
@@ -95,6 +96,14 @@ const steps = { batchSize: 8, epochs: 1, seeds: [0, 1] };
 function reshaped(model: Model): Model['build'] {
   return (graph, x, mode) => model.build(graph, x.reshape([x.shape[0]!, ...model.input]), mode);
 }
+
+test('loss, gradient and Hessian-vector product are one program, though two biases share a gradient', () => {
+  const model = resnet({ depth: 18, width: 2, classes: 10, input: [3, 8, 8] });
+  const { graph, loss } = buildBatch(model, 2, false);
+  using program = graph.compile({ loss, grad: graph.grad(loss), hvp: graph.hvp(loss, graph.direction('v')) });
+  expect(program.outputs.map(({ size }) => size)).toEqual([1, graph.params.size, graph.params.size]);
+  graph.dispose();
+});
 
 test('the registry has all depths', () => {
   const options = { width: 2, classes: 10, input: [1, 28, 28] as const };

@@ -47,7 +47,7 @@ class Scratch {
 template <typename T>
 std::vector<T> run(const std::string& level, Launch launch, int64_t size, const std::vector<T>& first,
                    const std::vector<T>& second, int64_t at_once = 0) {
-  cpu::cut(launch, kReal<T>);
+  cpu::cut_for_kernel(launch, kReal<T>);
   const cpu::KernelTable& table = cpu::kernels_of(level);
   const cpu::Kernel kernel = (sizeof(T) == 4 ? table.f32 : table.f64)[static_cast<int>(launch.code)];
   std::vector<T> out(size, std::numeric_limits<T>::quiet_NaN());

@@ -27,7 +27,7 @@ TEST(simd_level_unknown) {
 TEST(backend_runs_the_level_in_use) {
   Backend& backend = cpu_backend();
   CHECK(std::string(backend.name()) == "cpu");
-  const Conv s{4, 3, 8, 8, 4, 3, 3, 1, 1, 1, 1};
+  const Conv s{8, 3, 8, 8, 4, 3, 3, 1, 1, 1, 1};
   const std::vector<float> x = random_values<float>(s.x_size(), 1), w = random_values<float>(s.w_size(), 2);
   Launch launch = s.launch(LaunchCode::conv2d);
   backend.prepare(launch, DType::f32);
@@ -40,6 +40,23 @@ TEST(backend_runs_the_level_in_use) {
   CHECK(same_bits(y, run<float>(cpu::kernels().level, launch, s.y_size(), x, w)));
 }
 
+// A convolution whose arithmetic costs nothing is exact: the float64 result, rounded once.
+TEST(small_convolutions_are_rounded_once) {
+  const Conv s{3, 3, 5, 5, 4, 3, 3, 2, 2, 1, 1};
+  const std::vector<float> x = random_values<float>(s.x_size(), 1), w = random_values<float>(s.w_size(), 2);
+  const std::vector<double> wide_x(x.begin(), x.end()), wide_w(w.begin(), w.end());
+  Launch launch = s.launch(LaunchCode::conv2d);
+  cpu_backend().prepare(launch, DType::f32);
+  CHECK(launch.blocks == 1);
+  std::vector<float> y(s.y_size());
+  void* const pointers[] = {y.data(), const_cast<float*>(x.data()), const_cast<float*>(w.data())};
+  Scratch scratch(launch.scratch_bytes);
+  KernelFault fault;
+  cpu_backend().run(launch, nullptr, DType::f32, pointers, 0, launch.blocks, scratch.data(), fault);
+  const std::vector<double> exact = run<double>(cpu::kernels().level, launch, s.y_size(), wide_x, wide_w);
+  for (size_t i = 0; i < y.size(); ++i) CHECK(y[i] == static_cast<float>(exact[i]));
+}
+
 // Two threads have something to do for two images or more, and a cut never looks at the SIMD level.
 TEST(cuts_share_work) {
   for (int64_t n : {2, 8, 16, 64}) {
@@ -48,13 +65,13 @@ TEST(cuts_share_work) {
       if (s.work() < 1e5) continue;
       for (LaunchCode code : {LaunchCode::conv2d, LaunchCode::conv2d_input, LaunchCode::conv2d_weight}) {
         Launch launch = s.launch(code);
-        cpu::cut(launch, DType::f32);
+        cpu::cut_for_kernel(launch, DType::f32);
         CHECK(launch.blocks >= 2);
       }
     }
   }
   Launch launch = Matmul{{}, 128, 64, 64}.launch();
-  cpu::cut(launch, DType::f64);
+  cpu::cut_for_kernel(launch, DType::f64);
   CHECK(launch.blocks >= 2);
 }
 

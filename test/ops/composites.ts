@@ -173,6 +173,7 @@ const normalised = (x: Tensor, axes: number[], eps: number): Tensor => {
 const softmaxes: Row[] = [
   {
     name: 'softmax',
+    fused: 'softmax',
     cases: (
       [
         [[7], 0],
@@ -187,6 +188,7 @@ const softmaxes: Row[] = [
   },
   {
     name: 'logSoftmax',
+    fused: 'log_softmax',
     cases: (
       [
         [[7], 0],
@@ -218,7 +220,7 @@ const crossEntropy = (
   options: nn.CrossEntropyOptions,
   finish: (rows: number[], target: Tensor) => Tensor,
 ): Row => ({
-  op: 'softmax_cross_entropy',
+  fused: 'softmax_cross_entropy',
   name: `crossEntropy ${name}`,
   cases: [
     [4, 3],

@@ -11,6 +11,9 @@ const operators = [...table.matchAll(/^PTMZ_OP\((\w+), [^,]+, \w+, ([^)]+)\)/gm)
   differentiable: !flags!.includes('nondiff'),
 }));
 
+const fused = readFileSync(new URL('../../native/ir/fused.def', import.meta.url), 'utf8');
+const fusedNames = [...fused.matchAll(/^PTMZ_FUSED\((\w+),/gm)].map(([, name]) => name!);
+
 const describeRows = (rows: Row[]) => {
   for (const row of rows)
     for (const c of row.cases) test(`${row.name} ${JSON.stringify(Object.values(c.inputs))}`, () => checkCase(row, c));
@@ -21,10 +24,15 @@ describe('the table', () => {
 
   test.each(operators)('$name has a row with at least 3 shapes', ({ name, differentiable }) => {
     if (name === 'random') return; // has no derivative and no reference: see graph.test.ts
-    const wanted = name === 'fused' ? 'softmax_cross_entropy' : name;
-    const rows = [...primitives, ...composites].filter((row) => row.op === wanted);
+    const rows = [...primitives, ...composites].filter((row) => row.op === name || (name === 'fused' && row.fused));
     const fitting = rows.filter((row) => !differentiable || row.differentiable !== false);
     expect(fitting.flatMap((row) => row.cases).length).toBeGreaterThanOrEqual(3);
+  });
+
+  test.each(fusedNames)('fused %s has a row', (name) => {
+    // The nodes called *_backward appear in the derivatives of the others.
+    const forward = name.replace(/_backward$/, '');
+    expect(composites.some((row) => row.fused === forward)).toBe(true);
   });
 
   test.each(composites)('$name has at least 3 shapes', ({ cases }) => expect(cases.length).toBeGreaterThanOrEqual(3));

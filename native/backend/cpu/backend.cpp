@@ -3,7 +3,6 @@
 
 #include "backend/cpu/simd.h"
 #include "backend/cpu/widen.h"
-#include "ir/error.h"
 
 namespace ptmz {
 
@@ -17,12 +16,7 @@ class CpuBackend final : public Backend {
 
   void run(const Launch& launch, const Instr* instrs, DType real, void* const* pointers, int64_t begin, int64_t end,
            void* scratch, KernelFault& fault) const override {
-    const bool widened = cpu::is_widened(launch, real);
-    const auto& table = real == DType::f32 && !widened ? kernels_.f32 : kernels_.f64;
-    const cpu::Kernel kernel = table[static_cast<int>(launch.code)];
-    if (!kernel) throw Error("INVALID_ARGUMENT", std::string("the CPU has no kernel for ") + ptmz::name(launch.code));
-    const cpu::Call call{launch, instrs, pointers, begin, end, scratch, fault};
-    widened ? cpu::run_widened(call, kernel) : kernel(call);
+    cpu::run_blocks(kernels_, real, {launch, instrs, pointers, begin, end, scratch, fault});
   }
 
  private:

@@ -6,12 +6,13 @@
 namespace ptmz::cpu {
 
 void cut(Launch& launch, DType real) {
-  if (is_widened(launch, real)) {
-    cut(launch, DType::f64);
-    launch.scratch_bytes += widened_bytes(launch);
-    launch.blocks = 1;  // run_widened writes the whole result
-    return;
-  }
+  if (!is_widened(launch, real)) return cut_for_kernel(launch, real);
+  cut_for_kernel(launch, DType::f64);
+  launch.blocks = launch.blocks > 0;
+  launch.scratch_bytes += widened_bytes(launch);
+}
+
+void cut_for_kernel(Launch& launch, DType real) {
   const int64_t element_bytes = real == DType::f32 ? 4 : 8;
   switch (launch.code) {
     case LaunchCode::matmul:

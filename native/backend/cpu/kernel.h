@@ -44,5 +44,7 @@ static void enter(KernelTable& table, LaunchCode code, Kernel kernel) {
 
 // Cuts a launch into blocks by its shape alone (never by threads, members or SIMD level).
 void cut(Launch& launch, DType real);
+// The same for the kernel of type `real` itself, without the detour through float64 of widen.h.
+void cut_for_kernel(Launch& launch, DType real);
 
 }  // namespace ptmz::cpu

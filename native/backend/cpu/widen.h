@@ -28,7 +28,7 @@ static inline int64_t widened_bytes(const Launch& launch) {
   return bytes;
 }
 
-// Runs the whole launch with its float64 kernel.
-void run_widened(const Call& call, Kernel kernel);
+// Runs blocks of a launch with a level's kernels, in float64 where is_widened says so.
+void run_blocks(const KernelTable& kernels, DType real, const Call& call);
 
 }  // namespace ptmz::cpu
