@@ -271,8 +271,8 @@ export class Graph implements Disposable {
 
   /**
    * The gradient of a loss with one element (torch.autograd.grad), as an expression that can be differentiated again.
+   * With respect to all parameters, in their layout, or to the Value or Values given as `wrt`, also inner ones.
    *
-   * @param wrt left out: all parameters, in their layout; a Value or several, also inner ones: as many Values
    * @throws PtmzError `SHAPE_MISMATCH` where the loss has more than one element
    */
   grad(loss: Value): Flat;

@@ -1,0 +1,59 @@
+/** The command line in this process: help, doctor, and how errors are printed. */
+import { afterEach, expect, test, vi } from 'vitest';
+import { alignPairs, reportError } from '../lib/cli/output.js';
+import { createProgram } from '../lib/cli/program.js';
+import { PtmzError } from '../lib/index.js';
+
+afterEach(() => vi.restoreAllMocks());
+
+/** What a function prints to a stream of the console. */
+async function printed(stream: 'log' | 'error', action: () => unknown): Promise<string> {
+  const spy = vi.spyOn(console, stream).mockImplementation(() => {});
+  await action();
+  return spy.mock.calls.flat().join('\n');
+}
+
+test('the help lists every command with an example of its own', () => {
+  const help = createProgram().configureOutput({ writeOut: () => {} });
+  const names = help.commands.map((command) => command.name());
+  expect(names).toEqual(expect.arrayContaining(['quickstart', 'doctor', 'build']));
+  expect(new Set(names).size).toBe(names.length);
+  for (const command of help.commands) expect(command.description()).not.toBe('');
+});
+
+test('doctor names versions, CPU, BLAS, devices and data sets', async () => {
+  const text = await printed('log', () => createProgram().parseAsync(['doctor'], { from: 'user' }));
+  for (const name of ['ptmz-native', 'Node', 'system', 'CPU', 'memory', 'addon', 'SIMD', 'BLAS', 'threads'])
+    expect(text).toMatch(new RegExp(`^${name} `, 'm'));
+  expect(text).toMatch(/^device cpu +available$/m);
+  expect(text).toMatch(/^data digits +found$/m);
+});
+
+test('doctor --json is one JSON document with the same facts', async () => {
+  const text = await printed('log', () => createProgram().parseAsync(['doctor', '--json'], { from: 'user' }));
+  const report = JSON.parse(text);
+  expect(report).toMatchObject({ node: process.versions.node, addon: { loaded: true }, libc: expect.any(String) });
+  expect(report.cpu.simdAvailable).toContain(report.cpu.simdUsed);
+  expect(report.cpu.simdAvailable).toContain('portable');
+  expect(report.threads).toBeGreaterThan(0);
+  for (const device of report.devices) if (!device.available) expect(device.reason).not.toBe('');
+});
+
+test('an error is printed with its hint and without a stack', async () => {
+  const error = new PtmzError('DATA_MISSING', 'There is no data set here', { hint: 'Get one' });
+  expect(await printed('error', () => reportError(error))).toBe('error: There is no data set here\n  Get one');
+});
+
+test('a fault of our own is printed with its stack, and a stopped run is no error', async () => {
+  expect(await printed('error', () => reportError(new TypeError('x is not a function')))).toContain('cli.test.ts');
+  expect(await printed('error', () => reportError(new DOMException('stopped', 'AbortError')))).toBe('stopped');
+});
+
+test('values of several lines stay aligned', () => {
+  expect(
+    alignPairs([
+      ['a', 'one\ntwo'],
+      ['name', 'three'],
+    ]),
+  ).toBe('a     one\n      two\nname  three');
+});
