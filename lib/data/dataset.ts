@@ -104,6 +104,7 @@ export class DataSplit implements Disposable {
     this.#native?.labels.dispose();
     this.#native = undefined;
   }
+  /** {@link dispose}, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

@@ -39,6 +39,7 @@ function hessianRequest(run: Run, data: DataSplit, options: SampleOptions) {
   return { programs, request };
 }
 
+/** Where an estimate of traces is. */
 export interface TraceProgress {
   /** The member under way, from 0. */
   member: number;
@@ -61,6 +62,7 @@ export interface HessianTraceOptions extends SampleOptions {
   block?: number;
   /** Another seed gives other probes; default 0. Probes also differ from member to member, by the members' seeds. */
   seed?: number;
+  /** Called at most 30 times a second. */
   onProgress?: (progress: TraceProgress) => void;
 }
 

@@ -19,7 +19,10 @@ export interface ModelOptions {
  * ```
  */
 export const models = {
+  /** {@link resnet} of depth 18. */
   resnet18: (options: ModelOptions): Model => resnet({ depth: 18, ...options }),
+  /** {@link resnet} of depth 34. */
   resnet34: (options: ModelOptions): Model => resnet({ depth: 34, ...options }),
+  /** {@link resnet} of depth 50. */
   resnet50: (options: ModelOptions): Model => resnet({ depth: 50, ...options }),
 } as const;

@@ -3,7 +3,8 @@ export type { RealType } from './batches.js';
 export { evaluate, type Evaluation } from './evaluate.js';
 export type { JobOptions } from './job.js';
 export { prepareResNet, trainResNet, type TrainResNetOptions } from './presets.js';
-export { Run, type EpochRecord, type RunSettings, type StateTensor, type TrainProgress } from './run.js';
+export type { EpochRecord, TrainProgress } from './progress.js';
+export { Run, type RunSettings, type StateTensor } from './run.js';
 export {
   scheduleTable,
   type Constant,

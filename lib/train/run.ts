@@ -9,40 +9,8 @@ import { loadNative } from '../load.js';
 import type { Model } from '../models/model.js';
 import { BatchPrograms, buildBatch, evaluationProgram, trainingProgram, type RealType } from './batches.js';
 import { awaitJob, type JobOptions } from './job.js';
+import { historyColumns, toProgress, toRecord, type EpochRecord, type TrainProgress } from './progress.js';
 import { scheduleTable, type Schedule, type ScheduleName, type ScheduleTable } from './schedules.js';
-
-/** What one epoch gave, one value per member; NaN where it was not evaluated or the member had diverged. */
-export interface EpochRecord {
-  /** From 1. */
-  epoch: number;
-  /** Mean over the epoch's samples in training mode, while the parameters moved. */
-  trainLoss: number[];
-  trainAccuracy: number[];
-  /** Over all test samples after the epoch, in evaluation mode. */
-  testLoss: number[];
-  testAccuracy: number[];
-}
-
-export interface TrainProgress {
-  /** The epoch under way, from 1. */
-  epoch: number;
-  epochs: number;
-  /** Steps finished, of all epochs. */
-  step: number;
-  steps: number;
-  phase: 'train' | 'evaluate';
-  /** Of the next step. */
-  lr: number;
-  /** Of all members together. */
-  samplesPerSecond: number;
-  /** Expected seconds to the end. */
-  eta: number;
-  /** Per member, over the epoch so far. */
-  loss: number[];
-  accuracy: number[];
-  /** The last epoch that was finished. */
-  last?: EpochRecord;
-}
 
 /** Settings of a {@link Run}, complete and checked; see {@link TrainOptions}. */
 export interface RunSettings {
@@ -69,7 +37,6 @@ export interface StateTensor {
 }
 
 const stateColumns = 5;
-const historyColumns = 4;
 
 /**
  * A population of members of one model that were trained, or are being trained, on one data set. Its memory is native;
@@ -295,6 +262,7 @@ export class Run implements Disposable {
     for (const vector of Object.values(this.#vectors ?? {})) vector?.dispose();
     this.#training = this.#vectors = null;
   }
+  /** {@link dispose}, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }
@@ -322,37 +290,5 @@ export function checkJobOptions({ signal, threads = 0, memoryLimit = 0 }: JobOpt
   return {
     threads: checkInteger('threads', threads, 0, 4096),
     memoryLimit: checkInteger('memoryLimit', memoryLimit, 0),
-  };
-}
-
-function toRecord(epoch: number, row: number[]): EpochRecord {
-  const column = (c: number) => row.filter((_, i) => i % historyColumns === c);
-  return {
-    epoch,
-    trainLoss: column(0),
-    trainAccuracy: column(1),
-    testLoss: column(2),
-    testAccuracy: column(3),
-  };
-}
-
-function toProgress(fields: number[], members: number, seconds: number, firstStep: number): TrainProgress {
-  const [epoch, epochs, step, steps, evaluating, lr, samplesPerSecond] = fields as [
-    ...[number, number, number, number, number, number, number],
-  ];
-  const lists = fields.slice(7);
-  const last = lists.slice(2 * members);
-  return {
-    epoch: Math.min(epoch + 1, epochs),
-    epochs,
-    step,
-    steps,
-    phase: evaluating ? 'evaluate' : 'train',
-    lr,
-    samplesPerSecond,
-    eta: step > firstStep ? (seconds / (step - firstStep)) * (steps - step) : NaN,
-    loss: lists.slice(0, members),
-    accuracy: lists.slice(members, 2 * members),
-    ...(last.length > 0 ? { last: toRecord(epoch, last) } : {}),
   };
 }

@@ -43,7 +43,9 @@ export interface Constant {
   warmup?: number;
 }
 
+/** A schedule with its settings. */
 export type Schedule = OneCycle | Cosine | Constant;
+/** A schedule with its default settings. */
 export type ScheduleName = Schedule['kind'];
 
 /** One number per step. */

@@ -13,7 +13,8 @@ import { DataSplit, type DataSet } from '../data/dataset.js';
 import { checkModel, type Model } from '../models/model.js';
 import type { RealType } from './batches.js';
 import type { JobOptions } from './job.js';
-import { Run, type TrainProgress } from './run.js';
+import type { TrainProgress } from './progress.js';
+import { Run } from './run.js';
 import type { Schedule, ScheduleName } from './schedules.js';
 
 /** How a population is trained. What takes a list may differ from member to member. */

@@ -45,7 +45,9 @@ std::unordered_map<NodeId, NodeId> choose_fused(Graph& graph, const std::vector<
     if (expand.empty()) return total;
     const auto map =
         expand_fused(graph, roots, [&](NodeId id) { return expand.count(id) > 0 || !info(graph.fused(id)).kernel; });
-    for (NodeId id : outputs) total[id] = map.at(total.at(id));
+    std::unordered_map<NodeId, NodeId> next;  // a node may be listed more than once
+    for (NodeId id : outputs) next[id] = map.at(total.at(id));
+    total = std::move(next);
   }
 }
 

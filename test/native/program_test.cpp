@@ -109,6 +109,14 @@ TEST(a_program_never_holds_both_forms_of_a_fused_value) {
   CHECK(codes({net.loss, gradient[0]}, false).find("softmax_cross_entropy") == std::string::npos);
 }
 
+TEST(an_output_listed_twice_survives_the_choice_of_fused_nodes) {
+  Net net;
+  const auto hvp = net.hvp();
+  Runner run{net.g, net.values()};
+  const auto out = run({net.loss, hvp[0], net.loss, hvp[0]});
+  CHECK(out[0] == out[2] && out[1] == out[3]);
+}
+
 TEST(fusion_changes_launches_not_values) {
   Net net;
   const auto hvp = net.hvp();

@@ -11,8 +11,8 @@ const source = join(inject('project'), 'source');
 interface Example {
   /** Where it stands, as a user would say it. */
   title: string;
-  /** Its file below `source`, without extension. */
-  name: string;
+  /** Its file below `source`. */
+  file: string;
   code: string;
   runs: boolean;
 }
@@ -22,31 +22,35 @@ function blocks(file: string): Example[] {
   const text = readFileSync(join(root, file), 'utf8').replace(file.endsWith('.ts') ? /^ *\* ?/gm : /(?!)/, '');
   return [...text.matchAll(/^```ts( no-run)?\n(.*?)^```/gms)].map(([, noRun, code], i) => ({
     title: `${file}, example ${i + 1}`,
-    name: `${file.replaceAll(/[^a-zA-Z0-9]/g, '-')}-${i + 1}`,
+    file: `${file.replaceAll(/[^a-zA-Z0-9]/g, '-')}-${i + 1}.ts`,
     code: code!,
     runs: noRun === undefined,
   }));
 }
 
-function filesIn(folder: string): string[] {
+function filesIn(folder: string, pattern: RegExp): string[] {
   if (!existsSync(join(root, folder))) return [];
   const entries = readdirSync(join(root, folder), { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile() && entry.name.endsWith('.ts'));
+  const files = entries.filter((entry) => entry.isFile() && pattern.test(entry.name));
   return files.map((entry) => relative(root, join(entry.parentPath, entry.name))).sort();
 }
 
-const written = filesIn('examples').map((file): Example => ({
+const written = filesIn('examples', /\.m?[jt]s$/).map((file): Example => ({
   title: file,
-  name: file.replace(/\.ts$/, ''),
+  file,
   code: readFileSync(join(root, file), 'utf8'),
   runs: true,
 }));
-const examples = [...blocks('README.md'), ...filesIn('lib').flatMap(blocks), ...written];
+const examples = [...blocks('README.md'), ...filesIn('lib', /\.ts$/).flatMap(blocks), ...written];
+
+/** What node runs: TypeScript is compiled to `out`. */
+const compiled = (file: string) =>
+  file.endsWith('.ts') ? join('out', file.replace(/\.ts$/, '.js')) : join('source', file);
 
 beforeAll(() => {
   mkdirSync(source, { recursive: true });
   if (existsSync(join(root, 'examples'))) cpSync(join(root, 'examples'), join(source, 'examples'), { recursive: true });
-  for (const { name, code } of examples) writeFileSync(join(source, `${name}.ts`), code);
+  for (const { file, code } of examples) writeFileSync(join(source, file), code);
 });
 
 test('all examples type-check', () => {
@@ -55,9 +59,9 @@ test('all examples type-check', () => {
   expect(stdout).toBe('');
 });
 
-test.each(examples.filter(({ runs }) => runs))('$title runs', ({ name }) => {
+test.each(examples.filter(({ runs }) => runs))('$title runs', ({ file }) => {
   const options = { cwd: inject('project'), encoding: 'utf8', timeout: 120_000 } as const;
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join('out', `${name}.js`)], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [compiled(file)], {
     ...options,
     env: { ...process.env, PATH: inject('path') },
   });
