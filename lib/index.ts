@@ -19,6 +19,7 @@ export {
   type ProgramSlot,
   type RunInput,
   type RunOptions,
+  type RunStats,
 } from './graph/program.js';
 export type { Shape } from './graph/shape.js';
 export { Value, type Kind } from './graph/value.js';

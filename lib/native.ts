@@ -1,7 +1,8 @@
 /** The native addon's contract: what `bindings/` exports, typed. Nothing outside `lib/` sees it. */
 
-/** Element types of a {@link NativeVector}. */
+/** Element types of a vector. */
 export type NativeDType = 'float32' | 'float64' | 'int32' | 'uint8';
+/** The typed arrays that match the element types of a vector. */
 export type NativeArray = Float32Array | Float64Array | Int32Array | Uint8Array;
 
 export interface NativeGraph {
@@ -28,12 +29,25 @@ export interface NativeGraph {
   dispose(): void;
 }
 
+/** What a run did: launches executed, chunks of members, bytes of its arenas. */
 export interface NativeRunStats {
   sharedLaunches: number;
   varyingLaunches: number;
   chunks: number;
   chunkMembers: number;
   arenaBytes: number;
+}
+
+/**
+ * Length of the launch lists, which do not depend on the number of members, and the memory plan in bytes: a run holds
+ * sharedBytes + members x memberBytes.
+ */
+export interface NativePlan {
+  sharedLaunches: number;
+  varyingLaunches: number;
+  sharedBytes: number;
+  memberBytes: number;
+  scratchBytes: number;
 }
 
 export interface NativeProgram {
@@ -46,14 +60,7 @@ export interface NativeProgram {
     read: boolean;
     written: boolean;
   }[];
-  /** Length of the launch lists (they do not depend on the number of members) and the memory plan in bytes. */
-  readonly plan: {
-    sharedLaunches: number;
-    varyingLaunches: number;
-    sharedBytes: number;
-    memberBytes: number;
-    scratchBytes: number;
-  };
+  readonly plan: NativePlan;
   dump(): string;
   /** `vectors[slot]`, null where the program needs none. */
   run(

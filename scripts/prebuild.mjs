@@ -26,6 +26,8 @@ for (const file of readdirSync(platform)) {
 function prebuildify() {
   const script = join(dirname(require.resolve('prebuildify/package.json')), 'bin.js');
   run(process.execPath, [script, '--napi', '--strip', '--tag-libc']);
+  // node-gyp has emptied build/: the checkout gets its own addon back.
+  run(process.execPath, [join(root, 'scripts', 'build-native.cjs')]);
 }
 
 /** The same without node-gyp, on machines that have no Python. */

@@ -1,6 +1,5 @@
 // How long building and compiling a graph takes, how many launches come out, and what its memory plan says.
-import { Graph, crossEntropy, models } from 'ptmz-native';
-import { gpt2 } from '../../dist/models/gpt2.js';
+import { Graph, crossEntropy, gpt2, models } from 'ptmz-native';
 
 export const title = 'graph of loss, gradient and Hessian-vector product, and its program';
 

@@ -17,8 +17,10 @@ const arrays = {
 
 /** F16 and BF16 are held as their bits, BOOL as bytes 0 and 1. */
 export type TensorDType = keyof typeof arrays;
+/** The typed arrays that hold the tensors of a safetensors file. */
 export type TensorArray = InstanceType<(typeof arrays)[TensorDType]>;
 
+/** A tensor of a safetensors file. */
 export interface StoredTensor {
   readonly dtype: TensorDType;
   readonly shape: readonly number[];
@@ -129,8 +131,11 @@ export function readSafetensors(path: string): Map<string, StoredTensor> {
 }
 
 /** The bytes of a safetensors file. @internal */
-export function formatSafetensors(tensors: ReadonlyMap<string, StoredTensor>): Uint8Array {
-  const header: [string, unknown][] = [];
+export function formatSafetensors(
+  tensors: ReadonlyMap<string, StoredTensor>,
+  metadata?: Readonly<Record<string, string>>,
+): Uint8Array {
+  const header: [string, unknown][] = metadata ? [['__metadata__', metadata]] : [];
   let position = 0;
   for (const [name, { dtype, shape, data }] of tensors) {
     if (!(data instanceof arrays[dtype])) throw invalidArgument(`data of '${name}'`, arrays[dtype].name, data);

@@ -15,6 +15,7 @@ export type Init =
   /** U(-sqrt(6 / fan_in), sqrt(6 / fan_in)), fan_in = product of all axes but the first (He et al. 2015, a = 0). */
   | { kind: 'kaimingUniform' };
 
+/** One tensor of a {@link Flat}: its name, place, shape and value. */
 export interface FlatEntry {
   readonly name: string;
   /** In elements, a multiple of 64. */

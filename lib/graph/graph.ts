@@ -16,6 +16,7 @@ import { compileProgram, type CompileOptions, type Program } from './program.js'
 import { checkAxis, checkShape, elementCount, sameShape, shapeMismatch, type Shape } from './shape.js';
 import { type Kind, Value } from './value.js';
 
+/** What {@link Graph.param} takes besides name and shape. */
 export interface ParamOptions {
   /** Default `{ kind: 'zeros' }`. */
   init?: Init;
@@ -335,6 +336,7 @@ export class Graph implements Disposable {
     this.#native = null;
   }
 
+  /** The same as {@link dispose}, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

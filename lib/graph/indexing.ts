@@ -3,6 +3,7 @@ import { checkInteger, invalidArgument } from '../errors.js';
 import { checkAxis } from './shape.js';
 import { Value } from './value.js';
 
+/** What {@link Value.gather} takes. */
 export interface GatherOptions {
   /** Positions with this index read as 0 and are dropped by scatterAdd, instead of being an error. */
   ignoreIndex?: number;

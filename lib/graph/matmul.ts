@@ -5,6 +5,7 @@ import { reshape, squeeze, unsqueeze } from './layout.js';
 import { broadcastShapes, shapeMismatch } from './shape.js';
 import { Value } from './value.js';
 
+/** What {@link Value.matmul} takes besides the other factor. */
 export interface MatmulOptions {
   /** Read the last two axes of the first (second) input exchanged; costs nothing. */
   transposeA?: boolean;

@@ -11,13 +11,14 @@ import {
   unexpected,
   wrapNative,
 } from '../errors.js';
-import type { NativeArray, NativeProgram, NativeRunStats, NativeVector } from '../native.js';
+import type { NativeArray, NativePlan, NativeProgram, NativeRunStats, NativeVector } from '../native.js';
 import { Flat } from './flat.js';
 import type { Graph } from './graph.js';
 import { elementCount } from './shape.js';
 import { type Kind, Value } from './value.js';
 import { convertArray, Vector, type DType } from './vector.js';
 
+/** What {@link Graph.compile} takes besides the outputs. */
 export interface CompileOptions {
   /** The element type of real values: `float32` (default) or `float64`. */
   dtype?: 'float32' | 'float64';
@@ -32,6 +33,7 @@ export interface CompileOptions {
   device?: string;
 }
 
+/** What {@link Program.run} takes besides the inputs. */
 export interface RunOptions {
   /** How many members; default: the rows of the first varying input. */
   members?: number;
@@ -60,8 +62,7 @@ export interface ProgramSlot {
 /** What a program is given for an input. An array holds the rows one after the other. */
 export type RunInput = Vector | NativeArray | readonly number[];
 
-/** How much a program computes and holds: bytes are sharedBytes + members x memberBytes. */
-export type ProgramPlan = NativeProgram['plan'];
+export type { NativePlan as ProgramPlan, NativeRunStats as RunStats } from '../native.js';
 
 const defaultVarying = ['params', 'buffers', 'key'];
 
@@ -146,7 +147,7 @@ export class Program implements Disposable {
   /** What {@link run} gives. */
   readonly outputs: readonly ProgramSlot[];
   /** Launches and bytes. They do not depend on the number of members. */
-  readonly plan: ProgramPlan;
+  readonly plan: NativePlan;
 
   /** Use {@link Graph.compile}. @internal */
   constructor(
@@ -316,6 +317,7 @@ export class Program implements Disposable {
     this.#native = null;
   }
 
+  /** The same as {@link dispose}, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

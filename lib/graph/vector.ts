@@ -12,16 +12,14 @@ import {
 import { loadNative } from '../load.js';
 import type { NativeArray, NativeDType, NativeVector } from '../native.js';
 
-/** Element types of a {@link Vector}. */
-export type DType = NativeDType;
-/** The typed arrays that match them. */
-export type { NativeArray as TypedArray } from '../native.js';
+export type { NativeArray as TypedArray, NativeDType as DType } from '../native.js';
 
 const arrays = { float32: Float32Array, float64: Float64Array, int32: Int32Array, uint8: Uint8Array } as const;
-const dtypes = Object.keys(arrays) as DType[];
+const dtypes = Object.keys(arrays) as NativeDType[];
 const distributions = ['uniform', 'normal', 'rademacher'] as const;
 const purposes = ['init', 'order', 'augment', 'probe'] as const;
 
+/** What {@link Vector.random} takes. */
 export interface RandomOptions {
   /** `uniform` on [0, 1), standard `normal` or `rademacher` (-1 or 1). */
   distribution: (typeof distributions)[number];
@@ -41,7 +39,7 @@ export interface RandomOptions {
 }
 
 /** A typed array of the vector's element type that holds these numbers. @internal */
-export function convertArray(name: string, dtype: DType, data: NativeArray | readonly number[]): NativeArray {
+export function convertArray(name: string, dtype: NativeDType, data: NativeArray | readonly number[]): NativeArray {
   const type = arrays[dtype];
   if (data instanceof type) return data;
   if (!Array.isArray(data) && !ArrayBuffer.isView(data)) throw invalidArgument(name, `numbers or a ${type.name}`, data);
@@ -77,7 +75,7 @@ export class Vector implements Disposable {
    * @throws PtmzError `OUT_OF_MEMORY`
    */
   constructor(
-    readonly dtype: DType,
+    readonly dtype: NativeDType,
     readonly rows: number,
     readonly size: number,
   ) {
@@ -162,6 +160,7 @@ export class Vector implements Disposable {
     this.#native = null;
   }
 
+  /** The same as {@link dispose}, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

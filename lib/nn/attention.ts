@@ -5,6 +5,7 @@ import { shapeMismatch } from '../graph/shape.js';
 import type { Value } from '../graph/value.js';
 import { softmax } from './activation.js';
 
+/** What {@link attention} takes besides queries, keys and values. */
 export interface AttentionOptions {
   /** Position i sees positions 0..i only; default false. */
   causal?: boolean;

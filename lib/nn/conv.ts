@@ -14,6 +14,7 @@ export function size2(name: string, value: Size2, min: number): [number, number]
   return [checkInteger(name, pair[0], min), checkInteger(name, pair[1], min)];
 }
 
+/** What {@link conv2d} takes besides input and weight. */
 export interface Conv2dOptions {
   /** >= 1; default 1. */
   stride?: Size2;

@@ -9,6 +9,7 @@ const reductions = ['mean', 'sum', 'none'] as const;
 /** How a loss per sample becomes one number; `none` keeps them apart. */
 export type Reduction = (typeof reductions)[number];
 
+/** What {@link crossEntropy} takes besides logits and targets. */
 export interface CrossEntropyOptions {
   /** Default `mean`: over the targets that are not ignored. */
   reduction?: Reduction;

@@ -4,6 +4,7 @@ import { add, mean, mul, reciprocal, reshape, sqrt, square, sub } from '../graph
 import { elementCount, formatShape, sameShape, shapeMismatch, type Shape } from '../graph/shape.js';
 import type { Value } from '../graph/value.js';
 
+/** What {@link batchNorm} takes besides the input. */
 export interface BatchNormOptions {
   /** Scale (C); left out: 1. */
   weight?: Value;
@@ -93,6 +94,7 @@ function track(running: Value, statistic: Value, momentum: number): void {
   graph.update(running, add(mul(graph.updated(running), 1 - momentum), mul(current, momentum)));
 }
 
+/** What {@link layerNorm} takes besides the input. */
 export interface LayerNormOptions {
   /** Scale, of the normalised shape; left out: 1. */
   weight?: Value;

@@ -5,6 +5,7 @@ import { shapeMismatch } from '../graph/shape.js';
 import type { Value } from '../graph/value.js';
 import { size2, type Size2 } from './conv.js';
 
+/** What {@link maxPool2d} takes besides the input. */
 export interface PoolOptions {
   /** >= 1; default: the kernel size. */
   stride?: Size2;
@@ -12,6 +13,7 @@ export interface PoolOptions {
   padding?: Size2;
 }
 
+/** What {@link avgPool2d} takes besides the input. */
 export interface AvgPoolOptions extends PoolOptions {
   /** Whether the zeros of the padding count in the mean; default true. */
   countIncludePad?: boolean;
