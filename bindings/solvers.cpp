@@ -3,7 +3,9 @@
 
 #include "environment.h"
 #include "program.h"
+#include "solvers/eigenvalues.h"
 #include "solvers/hutchinson.h"
+#include "solvers/spectrum.h"
 #include "solvers/train.h"
 #include "vector.h"
 
@@ -143,6 +145,18 @@ std::vector<double> flatten(const TrainProgress& p) {
   return fields;
 }
 
+// { height, width, padding, flip, rotate }.
+AugmentOptions to_augment(Napi::Value value) {
+  AugmentOptions augment;
+  const Napi::Object object = to_object(value, "augment");
+  augment.height = to_int(object.Get("height"), "augment.height", 1, INT32_MAX);
+  augment.width = to_int(object.Get("width"), "augment.width", 1, INT32_MAX);
+  augment.padding = to_int(object.Get("padding"), "augment.padding", 0, INT32_MAX);
+  augment.flip = to_finite(object.Get("flip"), "augment.flip");
+  augment.rotate = to_finite(object.Get("rotate"), "augment.rotate");
+  return augment;
+}
+
 Napi::Value train_job(const Napi::CallbackInfo& info) {
   const Napi::Object object = to_object(info[0], "options");
   auto borrowed = std::make_shared<Borrowed>();
@@ -155,6 +169,7 @@ Napi::Value train_job(const Napi::CallbackInfo& info) {
   o.test.data = to_dataset(object.Get("test"), "test", *borrowed);
   o.params = required(borrowed->vector(object.Get("params"), "params", true), "params");
   o.velocity = required(borrowed->vector(object.Get("velocity"), "velocity", true), "velocity");
+  o.second_moment = borrowed->vector(object.Get("secondMoment"), "secondMoment", true);
   o.buffers = borrowed->vector(object.Get("buffers"), "buffers", true);
   o.state = required(borrowed->vector(object.Get("state"), "state", true), "state");
   o.history = required(borrowed->vector(object.Get("history"), "history", true), "history");
@@ -163,9 +178,15 @@ Napi::Value train_job(const Napi::CallbackInfo& info) {
   o.weight_decay = to_reals(object.Get("weightDecay"), "weightDecay");
   o.lr = required(borrowed->vector(object.Get("lr"), "lr", false), "lr");
   o.momentum = required(borrowed->vector(object.Get("momentum"), "momentum", false), "momentum");
-  o.nesterov = to_bool(object.Get("nesterov"), "nesterov");
+  o.optimiser.kind = o.second_moment ? OptimiserKind::adamw : OptimiserKind::sgd;
+  o.optimiser.nesterov = to_bool(object.Get("nesterov"), "nesterov");
+  o.optimiser.beta2 = to_finite(object.Get("beta2"), "beta2");
+  o.optimiser.eps = to_finite(object.Get("eps"), "eps");
+  o.augment = to_augment(object.Get("augment"));
+  o.shuffle = to_bool(object.Get("shuffle"), "shuffle");
   o.classes = to_int(object.Get("classes"), "classes", 1);
   o.evaluate_every = to_int(object.Get("evaluateEvery"), "evaluateEvery", 1);
+  o.step_limit = to_int(object.Get("stepLimit"), "stepLimit", 1);
   o.run = to_run_options(object);
   Work work = [o, borrowed](JobContext& context) -> Finish {
     TrainOptions options = o;
@@ -257,6 +278,8 @@ Napi::Value hutchinson_job(const Napi::CallbackInfo& info) {
   o.probes = to_int(object.Get("probes"), "probes", 1, INT32_MAX);
   o.block = to_int(object.Get("block"), "block", 1, INT32_MAX);
   o.rtol = to_finite(object.Get("rtol"), "rtol");
+  o.stop = to_bool(object.Get("pyhessian"), "pyhessian") ? TraceStop::pyhessian : TraceStop::standard_error;
+  o.vectors = borrowed->vector(object.Get("vectors"), "vectors", false);
   const int64_t classes = to_int(object.Get("classes"), "classes", 1);
   Work work = [o, classes, borrowed](JobContext& context) -> Finish {
     HutchinsonOptions options = o;
@@ -282,6 +305,113 @@ Napi::Value hutchinson_job(const Napi::CallbackInfo& info) {
   return start_job(info.Env(), std::move(work), borrowed->lock(), info[1]);
 }
 
+// lists[i] as element i of an array of arrays.
+Napi::Value from_lists(Napi::Env env, const std::vector<std::vector<double>>& lists) {
+  Napi::Array array = Napi::Array::New(env, lists.size());
+  for (uint32_t i = 0; i < lists.size(); ++i) array[i] = from_list(env, lists[i]);
+  return array;
+}
+
+Napi::Value from_eigenvalues(Napi::Env env, const Eigenvalues& result) {
+  Napi::Object value = Napi::Object::New(env);
+  value.Set("values", from_list(env, result.values));
+  value.Set("residuals", from_list(env, result.residuals));
+  value.Set("converged", from_list(env, std::vector<double>(result.converged.begin(), result.converged.end())));
+  value.Set("iterations", static_cast<double>(result.iterations));
+  value.Set("history", from_lists(env, result.history));
+  return value;
+}
+
+Napi::Value from_spectrum(Napi::Env env, const Spectrum& spectrum) {
+  const auto each = [&](const std::vector<double> Quadrature::*part) {
+    std::vector<std::vector<double>> lists;
+    for (const Quadrature& run : spectrum.runs) lists.push_back(run.*part);
+    return from_lists(env, lists);
+  };
+  Napi::Object value = Napi::Object::New(env);
+  value.Set("alpha", each(&Quadrature::alpha));
+  value.Set("beta", each(&Quadrature::beta));
+  value.Set("nodes", each(&Quadrature::nodes));
+  value.Set("weights", each(&Quadrature::weights));
+  value.Set("grid", from_list(env, spectrum.grid));
+  value.Set("density", from_list(env, spectrum.density));
+  value.Set("moments", from_list(env, spectrum.moments));
+  return value;
+}
+
+// The elements of a result per member, made into JavaScript values by `from`.
+template <typename T>
+Finish from_members(std::vector<T> members, Napi::Value (*from)(Napi::Env, const T&)) {
+  return [members = std::move(members), from](Napi::Env env) -> Napi::Value {
+    Napi::Array list = Napi::Array::New(env, members.size());
+    for (uint32_t m = 0; m < members.size(); ++m) list[m] = from(env, members[m]);
+    return list;
+  };
+}
+
+Napi::Value eigenvalues_job(const Napi::CallbackInfo& info) {
+  const Napi::Object object = to_object(info[0], "options");
+  auto borrowed = std::make_shared<Borrowed>();
+  EigenOptions o;
+  o.hessian = to_hessian_options(object, *borrowed);
+  o.ranges = to_ranges(object.Get("ranges"));
+  o.seeds = to_seeds(object.Get("seeds"));
+  o.stream = to_uint32(object.Get("stream"), "stream");
+  o.start = borrowed->vector(object.Get("start"), "start", false);
+  o.method = static_cast<EigenMethod>(to_int(object.Get("method"), "method", 0, 2));
+  o.which = static_cast<Which>(to_int(object.Get("which"), "which", 0, 3));
+  o.count = to_int(object.Get("count"), "count", 1, INT32_MAX);
+  o.steps = to_int(object.Get("steps"), "steps", 1, INT32_MAX);
+  o.tolerance = to_finite(object.Get("tolerance"), "tolerance");
+  const int64_t classes = to_int(object.Get("classes"), "classes", 1);
+  Work work = [o, classes, borrowed](JobContext& context) -> Finish {
+    EigenOptions options = o;
+    options.hessian.run.stop = &context.stop;
+    check_labels(options.hessian.data, "data", classes);
+    return from_members(hessian_eigenvalues(options,
+                                            [&](const EigenProgress& p) {
+                                              context.progress(
+                                                  {static_cast<double>(p.member), static_cast<double>(p.members),
+                                                   static_cast<double>(p.step), static_cast<double>(p.steps),
+                                                   p.fraction, p.value, p.residual},
+                                                  p.fraction >= 1);
+                                            }),
+                        from_eigenvalues);
+  };
+  return start_job(info.Env(), std::move(work), borrowed->lock(), info[1]);
+}
+
+Napi::Value spectrum_job(const Napi::CallbackInfo& info) {
+  const Napi::Object object = to_object(info[0], "options");
+  auto borrowed = std::make_shared<Borrowed>();
+  SpectrumOptions o;
+  o.hessian = to_hessian_options(object, *borrowed);
+  o.ranges = to_ranges(object.Get("ranges"));
+  o.seeds = to_seeds(object.Get("seeds"));
+  o.stream = to_uint32(object.Get("stream"), "stream");
+  o.start = borrowed->vector(object.Get("start"), "start", false);
+  o.runs = to_int(object.Get("runs"), "runs", 1, INT32_MAX);
+  o.steps = to_int(object.Get("steps"), "steps", 1, INT32_MAX);
+  o.block = to_int(object.Get("block"), "block", 1, INT32_MAX);
+  o.bins = to_int(object.Get("bins"), "bins", 2, INT32_MAX);
+  o.sigma = to_finite(object.Get("sigma"), "sigma");
+  const int64_t classes = to_int(object.Get("classes"), "classes", 1);
+  Work work = [o, classes, borrowed](JobContext& context) -> Finish {
+    SpectrumOptions options = o;
+    options.hessian.run.stop = &context.stop;
+    check_labels(options.hessian.data, "data", classes);
+    return from_members(hessian_spectrum(options,
+                                         [&](const SpectrumProgress& p) {
+                                           context.progress(
+                                               {static_cast<double>(p.member), static_cast<double>(p.members),
+                                                static_cast<double>(p.step), static_cast<double>(p.steps), p.fraction},
+                                               p.fraction >= 1);
+                                         }),
+                        from_spectrum);
+  };
+  return start_job(info.Env(), std::move(work), borrowed->lock(), info[1]);
+}
+
 template <Napi::Value (*body)(const Napi::CallbackInfo&)>
 Napi::Value guarded(const Napi::CallbackInfo& info) {
   return translated(info.Env(), [&] { return body(info); });
@@ -294,6 +424,8 @@ void add_solvers(Napi::Env env, Napi::Object exports) {
   exports.Set("evaluate", Napi::Function::New<guarded<evaluate_job>>(env, "evaluate"));
   exports.Set("hvp", Napi::Function::New<guarded<hvp_job>>(env, "hvp"));
   exports.Set("hutchinson", Napi::Function::New<guarded<hutchinson_job>>(env, "hutchinson"));
+  exports.Set("eigenvalues", Napi::Function::New<guarded<eigenvalues_job>>(env, "eigenvalues"));
+  exports.Set("spectrum", Napi::Function::New<guarded<spectrum_job>>(env, "spectrum"));
 }
 
 }  // namespace ptmz

@@ -16,9 +16,20 @@ import { fileURLToPath } from 'node:url';
  * | `NON_FINITE` | a result is NaN or infinite where that makes no sense |
  * | `NO_NATIVE` | the native addon could not be loaded |
  * | `CUDA_UNAVAILABLE` | a CUDA device was asked for and cannot be used |
- * | `IO_ERROR` | a file could not be read or written |
+ * | `IO_ERROR` | a file could not be read or written; the message names path and call |
+ * | `DISK_FULL` | there is no space left for a file; the message holds the bytes needed and free |
+ * | `NOT_WRITABLE` | a file or directory may not be written, or a file is where a directory is due |
  * | `DATA_MALFORMED` | a file was read and is not what it should be; the message names the file |
+ * | `SAFETENSORS_MALFORMED` | a safetensors file breaks the format; the message names file and byte |
+ * | `DUPLICATE_KEY` | a name stands twice in the header of a safetensors file |
+ * | `UNSUPPORTED_DTYPE` | a file holds numbers of a type that this package does not read |
+ * | `TRUNCATED` | a file ends before its data |
+ * | `CHECKSUM_MISMATCH` | a checkpoint was changed after it was written; the message names the tensor |
+ * | `CHECKPOINT_MISMATCH` | a checkpoint belongs to another model, data set or run |
  * | `DATA_MISSING` | a data set or file that was asked for is not there |
+ * | `UNSAFE_PICKLE` | a pickle names a function or class that data files have no use for; nothing of it was run |
+ * | `LIMIT_EXCEEDED` | a file would take more depth, size or time than its kind ever needs |
+ * | `MISSING_PEER` | an optional package that this function needs is not installed; the hint says how |
  * | `BUILD_FAILED` | the native addon could not be built |
  * | `INTERNAL` | a fault of this package; please report it |
  */
@@ -34,8 +45,19 @@ export type ErrorCode =
   | 'NO_NATIVE'
   | 'CUDA_UNAVAILABLE'
   | 'IO_ERROR'
+  | 'DISK_FULL'
+  | 'NOT_WRITABLE'
   | 'DATA_MALFORMED'
+  | 'SAFETENSORS_MALFORMED'
+  | 'DUPLICATE_KEY'
+  | 'UNSUPPORTED_DTYPE'
+  | 'TRUNCATED'
+  | 'CHECKSUM_MISMATCH'
+  | 'CHECKPOINT_MISMATCH'
   | 'DATA_MISSING'
+  | 'UNSAFE_PICKLE'
+  | 'LIMIT_EXCEEDED'
+  | 'MISSING_PEER'
   | 'BUILD_FAILED'
   | 'INTERNAL';
 

@@ -27,6 +27,7 @@ export { randomKey, Vector, type DType, type RandomOptions, type TypedArray } fr
 export * from './nn/index.js';
 export {
   readSafetensors,
+  readSafetensorsMetadata,
   writeSafetensors,
   type StoredTensor,
   type TensorArray,

@@ -136,7 +136,10 @@ export interface NativeTrainOptions extends NativeSolverOptions {
   train: NativeDataset;
   test: NativeDataset | null;
   params: NativeVector;
+  /** SGD's momentum buffer, AdamW's first moment. */
   velocity: NativeVector;
+  /** Of AdamW; null for SGD. */
+  secondMoment: NativeVector | null;
   buffers: NativeVector | null;
   /** float64, per member: steps, epochs, sum of losses, sum of right answers, step at which it froze or -1. */
   state: NativeVector;
@@ -146,11 +149,19 @@ export interface NativeTrainOptions extends NativeSolverOptions {
   ranges: number[];
   seeds: number[];
   weightDecay: number[];
-  /** float64, one number per step: lr one row per member, momentum one row. */
+  /** float64, one number per step: lr one row per member, momentum (AdamW: beta1) one row. */
   lr: NativeVector;
   momentum: NativeVector;
   nesterov: boolean;
+  beta2: number;
+  eps: number;
+  /** Of images of height x width; zeros leave them as they are. */
+  augment: { height: number; width: number; padding: number; flip: number; rotate: number };
+  /** Whether every epoch has an order of its own for each member. */
+  shuffle: boolean;
   evaluateEvery: number;
+  /** Steps after which it returns, counted from the beginning of the training. */
+  stepLimit: number;
 }
 
 export interface NativeEvaluateOptions extends NativeSolverOptions {
@@ -162,6 +173,13 @@ export interface NativeHessianOptions extends NativeSolverOptions {
   data: NativeDataset;
   params: NativeVector;
   buffers: NativeVector | null;
+}
+
+/** What random directions are drawn from (native/solvers/probe.h). */
+interface NativeProbeOptions extends NativeHessianOptions {
+  ranges: number[];
+  seeds: number[];
+  stream: number;
 }
 
 export interface NativeAddon {
@@ -184,16 +202,55 @@ export interface NativeAddon {
   ): NativeJob<undefined>;
   /** Progress: member, members, samples, probes, fraction done, mean and standard error so far. */
   hutchinson(
-    options: NativeHessianOptions & {
-      ranges: number[];
-      seeds: number[];
-      stream: number;
+    options: NativeProbeOptions & {
       probes: number;
       block: number;
       rtol: number;
+      pyhessian: boolean;
+      /** (P * probes, n), or null. */
+      vectors: NativeVector | null;
     },
     onProgress?: (fields: number[]) => void,
   ): NativeJob<{ trace: number; standardError: number; samples: number[] }[]>;
+  /** Progress: member, members, steps done, steps, fraction done, first eigenvalue, its residual. */
+  eigenvalues(
+    options: NativeProbeOptions & {
+      method: number;
+      which: number;
+      count: number;
+      steps: number;
+      tolerance: number;
+      /** (P, n), or null. */
+      start: NativeVector | null;
+    },
+    onProgress?: (fields: number[]) => void,
+  ): NativeJob<
+    { values: number[]; residuals: number[]; converged: number[]; iterations: number; history: number[][] }[]
+  >;
+  /** Progress: member, members, steps done, steps, fraction done. */
+  spectrum(
+    options: NativeProbeOptions & {
+      runs: number;
+      steps: number;
+      block: number;
+      bins: number;
+      /** 0: by the width of the grid. */
+      sigma: number;
+      /** (P * runs, n), or null. */
+      start: NativeVector | null;
+    },
+    onProgress?: (fields: number[]) => void,
+  ): NativeJob<
+    {
+      alpha: number[][];
+      beta: number[][];
+      nodes: number[][];
+      weights: number[][];
+      grid: number[];
+      density: number[];
+      moments: number[];
+    }[]
+  >;
   /** Bytes held by native vectors and arenas in this process now. */
   nativeBytes(): number;
   info(): {

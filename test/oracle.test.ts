@@ -76,13 +76,13 @@ describe('the oracle runner', () => {
 
   test('cases of other parts count as skipped, by part; --only counts one part', async () => {
     const folder = copy('parts', ['mse_mean'], (_, manifest) => {
-      manifest.models = [{ id: 'a' }, { id: 'b' }];
+      manifest.models = ['a', 'b'].map((id) => ({ id, config: { kind: 'rnn' } }));
       manifest.files = [{ file: 'x.pt' }];
-      manifest.optim = { schedules: { ids: ['s'] }, lbfgs: { cases: { c: {} } } };
+      manifest.optim = { schedules: { ids: [] }, lbfgs: { cases: { c: {}, d: {} } } };
     });
     const { passed, failed, skipped, lines } = await outcome(folder);
     expect({ passed, failed, skipped }).toEqual({ passed: 1, failed: 0, skipped: 5 });
-    expect(lines).toContain('skipped models: 2 cases, this version does not run models');
+    expect(lines).toContain('skipped models: 1 case, this version does not run rnn models');
     expect(await outcome(folder, { only: 'ops' })).toMatchObject({ passed: 1, skipped: 0, lines: [] });
     expect(await outcome(folder, { only: 'optim' })).toMatchObject({ passed: 0, skipped: 2 });
   });

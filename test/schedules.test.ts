@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { scheduleTable, type Schedule } from 'ptmz-native';
 import { describe, expect, test } from 'vitest';
+import { translateSchedule } from '../lib/oracle/optim.js';
 
 interface Table {
   args: Record<string, number | boolean | string>;
@@ -13,34 +14,10 @@ const tables = JSON.parse(readFileSync(new URL('./oracle/schedules.json', import
   Table
 >;
 
-/** PyTorch's arguments in our words. */
-function translate(name: string, { args, lr }: Table): { schedule: Schedule; peak: number } {
-  if (name.startsWith('onecycle')) {
-    const names = {
-      pct_start: 'pctStart',
-      anneal_strategy: 'anneal',
-      cycle_momentum: 'cycleMomentum',
-      div_factor: 'divFactor',
-      final_div_factor: 'finalDivFactor',
-      three_phase: 'threePhase',
-    };
-    const settings = Object.entries(names).flatMap(([theirs, ours]) => (theirs in args ? [[ours, args[theirs]]] : []));
-    return { schedule: { kind: 'onecycle', ...Object.fromEntries(settings) }, peak: args.max_lr as number };
-  }
-  const peak = args.base_lr as number;
-  if (name.startsWith('warmup')) {
-    const minRatio = args.min_ratio as number;
-    return { schedule: { kind: 'cosine', warmup: args.warmup as number, minRatio }, peak };
-  }
-  const period = args.T_max as number;
-  expect(lr.length).toBeGreaterThan(period);
-  return { schedule: { kind: 'cosine', period, minRatio: (args.eta_min as number) / peak }, peak };
-}
-
 describe('schedules of PyTorch', () => {
   test.each(Object.keys(tables))('%s', (name) => {
     const table = tables[name]!;
-    const { schedule, peak } = translate(name, table);
+    const { schedule, peak } = translateSchedule(table);
     const { lr, momentum } = scheduleTable(schedule, { steps: table.lr.length, lr: peak });
     const worst = (a: number[], b: number[]) => Math.max(...a.map((x, i) => Math.abs(x - b[i]!)));
     expect(lr).toHaveLength(table.lr.length);

@@ -15,6 +15,7 @@ import {
   type DataSet,
   type Model,
   type Run,
+  type ScheduleTable,
   type TrainOptions,
 } from 'ptmz-native';
 import { describe, expect, test } from 'vitest';
@@ -122,6 +123,128 @@ describe('SGD', () => {
   });
 });
 
+/** torch.optim.AdamW written out for softmax regression in the order of the data; the bias does not decay. */
+function adamw(data: DataSet, start: number[], table: ScheduleTable, decay: number, beta2: number) {
+  const [features, classes] = [data.train.shape[1], data.classes];
+  const xs = Array.from({ length: data.train.count }, (_, i) => [...data.train.image(i)]);
+  const p = [...start];
+  const [m, v] = [start.map(() => 0), start.map(() => 0)];
+  table.lr.forEach((lr, step) => {
+    // OneCycle cycles beta1, and torch corrects the bias by the power of its present value.
+    const b1 = table.momentum[step]!;
+    const { grad } = regression(p, xs, [...data.train.labels], classes);
+    const [bias1, bias2] = [1 - b1 ** (step + 1), 1 - beta2 ** (step + 1)];
+    grad.forEach((g, i) => {
+      if (i < features * classes) p[i]! *= 1 - lr * decay;
+      m[i] = b1 * m[i]! + (1 - b1) * g;
+      v[i] = beta2 * v[i]! + (1 - beta2) * g * g;
+      p[i]! -= ((lr / bias1) * m[i]!) / (Math.sqrt(v[i]!) / Math.sqrt(bias2) + 1e-6);
+    });
+  });
+  return p;
+}
+
+describe('AdamW', () => {
+  test.each(['onecycle', 'cosine'] as const)(
+    'with %s follows the reference, each member with its own',
+    async (schedule) => {
+      const data = points(11, 4, 3);
+      const [lr, weightDecay, seeds] = [
+        [0.3, 0.05],
+        [0.01, 0.2],
+        [7, 8],
+      ];
+      const optimizer = { kind: 'adamw', betas: [0.8, 0.95], eps: 1e-6, weightDecay } as const;
+      const model = softmaxRegression(4, 3);
+      const options = {
+        model,
+        data,
+        batchSize: 11,
+        epochs: 6,
+        seeds,
+        lr,
+        optimizer,
+        schedule,
+        shuffle: false,
+      } as const;
+      using run = prepare({ ...options, dtype: 'float64' });
+      const values = (m: number) => Object.values(run.stateDict(m)).flatMap(({ data }) => Array.from(data, Number));
+      const starts = seeds.map((_, m) => values(m));
+      await run.train();
+      seeds.forEach((_, m) => {
+        const table = scheduleTable(schedule, { steps: 6, lr: lr[m]!, momentum: 0.8 });
+        expect(new Set(table.momentum).size).toBe(schedule === 'onecycle' ? 5 : 1);
+        const expected = adamw(data, starts[m]!, table, weightDecay[m]!, 0.95);
+        values(m).forEach((x, i) => expect(x).toBeCloseTo(expected[i]!, 12));
+      });
+    },
+  );
+
+  test('has 0.01 weight decay where nothing is said, and takes the short form', async () => {
+    const common = { model: softmaxRegression(4, 3), data: points(12, 4, 3), batchSize: 4, epochs: 2, seeds: [1] };
+    using a = await train({ ...common, optimizer: 'adamw' });
+    using b = await train({ ...common, optimizer: { kind: 'adamw', weightDecay: 0.01 } });
+    using c = await train({ ...common, optimizer: 'adamw', weightDecay: 0.5 });
+    expect(bits(a, 0)).toEqual(bits(b, 0));
+    expect(bits(c, 0)).not.toEqual(bits(b, 0));
+  });
+
+  test('does not depend on other members and threads, and goes on where it stopped', async () => {
+    const data = await digits({ train: 70, test: 20 });
+    const common = { depth: 18, width: 2, data, batchSize: 32, epochs: 2, lr: 0.01, optimizer: 'adamw' } as const;
+    using all = await trainResNet({ ...common, seeds: [1, 2, 3], threads: 2 });
+    using one = prepareResNet({ ...common, seeds: [2] });
+    for (const until of [1, 3, 4]) {
+      await one.train({ until, threads: 1 });
+      expect(one.step).toBe(until);
+    }
+    await one.train();
+    expect([bits(one, 0), column(one, 0)]).toEqual([bits(all, 1), column(all, 1)]);
+  });
+});
+
+test('without shuffling the samples come as they are stored, in every epoch and for every member', async () => {
+  const data = points(9, 4, 3);
+  const swapped = arrays({
+    images: Float32Array.from({ length: 36 }, (_, i) => data.train.image(8 - Math.floor(i / 4))[i % 4]!),
+    shape: [9, 4, 1, 1],
+    labels: [...data.train.labels].reverse(),
+    classes: 3,
+    normalise: data.train.normalisation,
+  });
+  const common = { model: softmaxRegression(4, 3), batchSize: 1, epochs: 2, dtype: 'float64', shuffle: false } as const;
+  using a = await train({ ...common, data, seeds: [4] });
+  using b = await train({ ...common, data: swapped, seeds: [4] });
+  expect(bits(a, 0)).not.toEqual(bits(b, 0));
+  // One batch of all samples has no order, up to rounding.
+  using c = await train({ ...common, data, seeds: [4], batchSize: 9 });
+  using d = await train({ ...common, data: swapped, seeds: [4], batchSize: 9 });
+  const numbers = (run: Run) => Object.values(bits(run, 0)).flat().map(Number);
+  numbers(c).forEach((x, i) => expect(x).toBeCloseTo(numbers(d)[i]!, 12));
+});
+
+/**
+ * A regression with a parameter `fault`. Where that is 1, the step that meets a sample whose first feature is above
+ * `threshold` has a loss, a gradient or a running statistic that is no number; the other two are finite.
+ */
+function failing(what: 'loss' | 'gradient' | 'statistic', threshold: number): Model {
+  const regression = softmaxRegression(4, 3);
+  return {
+    ...regression,
+    build(graph, x, mode) {
+      const logits = regression.build(graph, x, mode);
+      const fault = graph.param('fault', [1], { init: { kind: 'constant', value: 0 }, decay: false });
+      const seen = graph.buffer('seen', [1]);
+      const met = x.reshape([-1, 4]).slice(1, 0, 1).amax().gt(threshold);
+      const well = met.mul(fault.gt(0.5)).mul(-1).add(1); // 1, or 0 where it fails
+      graph.update(seen, what === 'statistic' ? seen.add(well.log()) : seen.add(1));
+      if (what === 'loss') return logits.add(well.log());
+      // sqrt(0) has the value 0 and no derivative.
+      return what === 'gradient' ? logits.add(fault.mul(0).add(well).sqrt().sub(well)) : logits;
+    },
+  };
+}
+
 describe('a population', () => {
   const noisy: Model = {
     name: 'noisy',
@@ -180,6 +303,49 @@ describe('a population', () => {
     expect(run.history[2]!.trainLoss.map(Number.isNaN)).toEqual([false, true, false]);
   });
 
+  test.each([
+    ['sgd', 'loss'],
+    ['adamw', 'loss'],
+    ['sgd', 'gradient'],
+    ['adamw', 'gradient'],
+    ['sgd', 'statistic'],
+    ['adamw', 'statistic'],
+  ] as const)('trained with %s loses a member in the very step whose %s is no number', async (optimizer, what) => {
+    const data = points(12, 4, 3);
+    const firsts = Array.from({ length: 12 }, (_, i) => data.train.image(i)[0]!);
+    const [largest, next] = [...firsts].sort((a, b) => b - a) as [number, number];
+    const model = failing(what, (largest + next) / 2);
+    const common = { model, data, batchSize: 4, epochs: 3, optimizer, lr: 0.1 } as const;
+    const seed = 3;
+    const at = Math.floor(shuffled(seed, 0, 12).indexOf(firsts.indexOf(largest)) / 4);
+    expect(at).toBeGreaterThan(0);
+    using run = prepare({ ...common, seeds: [0, seed, 2] });
+    using well = await train({ ...common, seeds: [0, 2] });
+    run.vectors.params.set(1, [1], run.layout.params.find(({ name }) => name === 'fault')!.offset);
+    const state = () => {
+      const { params, velocity, secondMoment, buffers } = run.vectors;
+      return [params, velocity, secondMoment, buffers].map((vector) => vector && [...vector.toArray(1)]);
+    };
+    await run.train({ until: at });
+    const before = state();
+    expect(run.divergedAt).toEqual([null, null, null]);
+    await run.train({ until: at + 1 });
+    expect(run.divergedAt).toEqual([null, at, null]);
+    expect(state()).toEqual(before);
+    await run.train();
+    expect(run.divergedAt).toEqual([null, at, null]);
+    expect(state()).toEqual(before);
+    expect(before.flat().every((x) => x === null || Number.isFinite(x))).toBe(true);
+    for (const [mine, theirs] of [
+      [0, 0],
+      [2, 1],
+    ] as const)
+      expect([bits(run, mine), column(run, mine)]).toEqual([bits(well, theirs), column(well, theirs)]);
+    expect(run.history.map(({ trainLoss }) => trainLoss.map(Number.isNaN))).toEqual(
+      run.history.map(() => [false, true, false]),
+    );
+  });
+
   test('that has diverged as a whole ends early', async () => {
     const data = points(20, 4, 3);
     using run = await train({ model: mlp([4, 8, 3], [4, 1, 1]), data, batchSize: 5, epochs: 50, seeds: [0], lr: 1e38 });
@@ -226,12 +392,13 @@ describe('interruption', () => {
     await expect(trainResNet({ ...settings, signal: AbortSignal.timeout(20) })).rejects.toMatchObject({
       name: 'TimeoutError',
     });
-    expect(nativeBytes()).toBe(base);
+    // Less where data of earlier tests was collected meanwhile.
+    expect(nativeBytes()).toBeLessThanOrEqual(base);
     const run = await trainResNet({ ...settings, epochs: 1 });
     await hessianTrace(run, settings.data.train, { probes: 2, samples: 20 });
     expect(nativeBytes()).toBeGreaterThan(base);
     run.dispose();
-    expect(nativeBytes()).toBe(base);
+    expect(nativeBytes()).toBeLessThanOrEqual(base);
   });
 
   test('a run in training is busy', async () => {
@@ -320,6 +487,16 @@ describe('options are checked before any work', () => {
     ['a rate that is text', { lr: '0.1' }, /lr.*'0\.1'/],
     ['a decay of NaN', { weightDecay: NaN }, /weightDecay.*NaN/],
     ['a momentum of two', { momentum: 2 }, /momentum.*2/],
+    ['an unknown optimizer', { optimizer: 'adam' }, /optimizer.*'adam'/],
+    ['an unknown setting of it', { optimizer: { kind: 'adamw', beta: 1 } }, /optimizer.*beta/],
+    ['a setting of the other one', { optimizer: { kind: 'sgd', eps: 1 } }, /optimizer.*eps/],
+    ['a beta of one', { optimizer: { kind: 'adamw', betas: [0.9, 1] } }, /optimizer\.betas\[1\].*1/],
+    ['one beta', { optimizer: { kind: 'adamw', betas: [0.9] } }, /optimizer\.betas/],
+    ['a negative eps', { optimizer: { kind: 'adamw', eps: -1 } }, /optimizer\.eps.*-1/],
+    ['too few decays', { optimizer: { kind: 'sgd', weightDecay: [0] } }, /length 2 for optimizer\.weightDecay/],
+    ['momentum beside AdamW', { optimizer: 'adamw', momentum: 0.9 }, /momentum is no setting of .*'adamw'/],
+    ['a setting twice', { optimizer: { kind: 'sgd' }, weightDecay: 1 }, /weightDecay belongs into optimizer/],
+    ['a shuffle that is no boolean', { shuffle: 1 }, /shuffle.*1/],
     ['an unknown schedule', { schedule: 'step' }, /schedule.*'step'/],
     ['an unknown option', { batchsize: 4 }, /batchsize/],
     ['another element type', { dtype: 'float16' }, /dtype.*'float16'/],
@@ -344,6 +521,7 @@ describe('options are checked before any work', () => {
     ],
     ['a progress that cannot be called', { onProgress: 1 }, /function for onProgress.*1/],
     ['a signal that is none', { signal: 'stop' }, /AbortSignal for signal.*'stop'/],
+    ['no step', { until: 0 }, /until.*0/],
     ['half a thread', { threads: 0.5 }, /threads.*0\.5/],
   ])('%s', async (_, change, message) => {
     const error = await train({ ...good, ...change } as TrainOptions).catch((e: unknown) => e);

@@ -8,6 +8,8 @@ export {
   type ImageShape,
   type Normalisation,
 } from './dataset.js';
+export { cifar10, cifar100, type CifarOptions } from './cifar.js';
 export { digits, type DigitsOptions } from './digits.js';
 export { fashionMnist, type FashionMnistOptions } from './fashionMnist.js';
 export { readIdx, type IdxArray } from './idx.js';
+export { imageFolder, type ImageFolderOptions, type ImageFolderProgress, type NamedDataSet } from './imageFolder.js';

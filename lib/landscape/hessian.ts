@@ -1,43 +1,21 @@
 /** Curvature of the loss: Hessian-vector products and the trace, per member, over any number of samples. */
-import { checkInteger, checkNumber, checkObject, invalidArgument } from '../errors.js';
-import { DataSplit } from '../data/dataset.js';
+import { checkInteger, checkNumber, checkObject, checkOneOf, invalidArgument } from '../errors.js';
+import type { DataSplit } from '../data/dataset.js';
 import { Vector } from '../graph/vector.js';
 import { loadNative } from '../load.js';
-import { BatchPrograms, hessianProgram } from '../train/batches.js';
-import { awaitJob, type JobOptions } from '../train/job.js';
-import { checkJobOptions, parameterRanges, Run } from '../train/run.js';
-import { checkFits } from '../train/trainer.js';
+import { awaitJob } from '../train/job.js';
+import type { Run } from '../train/run.js';
+import {
+  checkDirections,
+  checkMeasured,
+  hessianRequest,
+  probeRequest,
+  sampleKeys,
+  stopwatch,
+  type SampleOptions,
+} from './samples.js';
 
-/** The samples over which the Hessian is taken: the Hessian of their mean loss, batch norm in evaluation mode. */
-export interface SampleOptions extends JobOptions {
-  /** The first so many; default: all. */
-  samples?: number;
-  /** Samples in memory at once; default 64. It changes nothing but speed, memory and rounding. */
-  batchSize?: number;
-}
-
-const sampleKeys = ['samples', 'batchSize', 'signal', 'threads', 'memoryLimit', 'onProgress'];
-
-function hessianRequest(run: Run, data: DataSplit, options: SampleOptions) {
-  if (!(run instanceof Run)) throw invalidArgument('run', 'a Run', run);
-  if (!(data instanceof DataSplit)) throw invalidArgument('data', 'images such as data.train', data);
-  checkFits(run.model, data, 'data');
-  const count = checkInteger('samples', options.samples ?? data.count, 1, data.count);
-  const batchSize = checkInteger('batchSize', options.batchSize ?? 64, 1, 2 ** 31 - 1);
-  const job = checkJobOptions(options);
-  options.signal?.throwIfAborted();
-  const { params, buffers } = run.vectors;
-  const programs = new BatchPrograms(count, batchSize, (batch) => hessianProgram(run.model, batch, run.settings.dtype));
-  const request = {
-    ...programs.native,
-    data: { ...data.native, count },
-    params: params.native,
-    buffers: buffers?.native ?? null,
-    classes: run.model.classes,
-    ...job,
-  };
-  return { programs, request };
-}
+const methods = ['hutchinson', 'pyhessian'] as const;
 
 /** Where an estimate of traces is. */
 export interface TraceProgress {
@@ -49,6 +27,8 @@ export interface TraceProgress {
   probes: number;
   /** Of all the work, if no member stops early. */
   fraction: number;
+  /** Expected seconds to the end, if no member stops early. */
+  eta: number;
   trace: number;
   standardError: number;
 }
@@ -56,12 +36,20 @@ export interface TraceProgress {
 export interface HessianTraceOptions extends SampleOptions {
   /** Random vectors per member, at most; default 100. */
   probes?: number;
-  /** Stop a member once its standard error is below rtol * |mean|, checked every `block` probes; default: never. */
+  /** When to stop: `hutchinson` (default) by the standard error, `pyhessian` by that program's rule; see `rtol`. */
+  method?: (typeof methods)[number];
+  /**
+   * Stop a member once its standard error is below rtol * |mean|, checked every `block` probes; default 0: never.
+   * `pyhessian`: once |mean_k - mean_(k-1)| / (mean_(k-1) + 1e-6) is below rtol, default 1e-3. That has no absolute
+   * value in the denominator: a member with a negative trace stops after two probes, as it does there.
+   */
   rtol?: number;
   /** Probes that run as one population; default 16. */
   block?: number;
   /** Another seed gives other probes; default 0. Probes also differ from member to member, by the members' seeds. */
   seed?: number;
+  /** The probes: (members x probes) x run.vectorSize, member by member; default: random signs. */
+  vectors?: Vector;
   /** Called at most 30 times a second. */
   onProgress?: (progress: TraceProgress) => void;
 }
@@ -80,7 +68,8 @@ export interface HessianTrace {
  *
  * @param run a trained population
  * @param data the images whose mean loss is differentiated, in evaluation mode
- * @throws PtmzError `INVALID_ARGUMENT`, `SHAPE_MISMATCH`, `BUSY`, `DISPOSED`, `OUT_OF_MEMORY`
+ * @throws PtmzError `INVALID_ARGUMENT`, `SHAPE_MISMATCH`, `BUSY`, `DISPOSED`, `OUT_OF_MEMORY`; `NON_FINITE` where a
+ * Hessian-vector product is NaN or infinite, naming the member
  * @example
  * ```ts
  * import { digits, hessianTrace, trainResNet } from 'ptmz-native';
@@ -94,24 +83,27 @@ export async function hessianTrace(
   data: DataSplit,
   options: HessianTraceOptions = {},
 ): Promise<HessianTrace> {
-  checkObject('options', options, [...sampleKeys, 'probes', 'rtol', 'block', 'seed']);
+  checkObject('options', options, [...sampleKeys, 'probes', 'method', 'rtol', 'block', 'seed', 'vectors']);
+  checkMeasured(run, data, options.onProgress);
   const probes = checkInteger('probes', options.probes ?? 100, 1, 2 ** 31 - 1);
-  const rtol = checkNumber('rtol', options.rtol ?? 0, 0, Number.MAX_VALUE);
+  const pyhessian = checkOneOf('method', options.method ?? 'hutchinson', methods) === 'pyhessian';
+  const rtol = checkNumber('rtol', options.rtol ?? (pyhessian ? 1e-3 : 0), 0, Number.MAX_VALUE);
   const block = checkInteger('block', options.block ?? 16, 1, 2 ** 31 - 1);
   const stream = checkInteger('seed', options.seed ?? 0, 0, 2 ** 32 - 1);
+  const vectors = checkDirections('vectors', options.vectors, run.members * probes, run)?.native ?? null;
   const { onProgress } = options;
+  const eta = stopwatch();
   const report = (fields: number[]) => {
     const [member, members, samples, most, fraction, trace, standardError] = fields as [
       ...[number, number, number, number, number, number, number],
     ];
-    onProgress!({ member, members, samples, probes: most, fraction, trace, standardError });
+    onProgress!({ member, members, samples, probes: most, fraction, eta: eta(fraction), trace, standardError });
   };
   const { programs, request } = hessianRequest(run, data, options);
   using _ = programs;
-  const seeds = [...run.seeds];
-  const ranges = parameterRanges(run.layout.params);
+  const estimate = { probes, block, rtol, pyhessian, vectors };
   const estimates = await awaitJob(
-    () => loadNative().hutchinson({ ...request, ranges, seeds, stream, probes, block, rtol }, onProgress && report),
+    () => loadNative().hutchinson({ ...request, ...probeRequest(run, stream), ...estimate }, onProgress && report),
     options.signal,
   );
   return {
@@ -144,6 +136,7 @@ export async function hvp(
   options: SampleOptions & { onProgress?: (fraction: number) => void } = {},
 ): Promise<Vector> {
   checkObject('options', options, sampleKeys);
+  checkMeasured(run, data, options.onProgress);
   const { onProgress } = options;
   if (!(directions instanceof Vector)) throw invalidArgument('directions', 'a Vector', directions);
   const { programs, request } = hessianRequest(run, data, options);

@@ -1,9 +1,12 @@
 /** Measures of the loss landscape around trained models. */
 export {
-  hessianTrace,
-  hvp,
-  type HessianTrace,
-  type HessianTraceOptions,
-  type SampleOptions,
-  type TraceProgress,
-} from './hessian.js';
+  hessianEigenvalues,
+  type EigenvalueMethod,
+  type EigenvalueProgress,
+  type HessianEigenvalues,
+  type HessianEigenvaluesOptions,
+  type SpectrumEnd,
+} from './eigenvalues.js';
+export { hessianTrace, hvp, type HessianTrace, type HessianTraceOptions, type TraceProgress } from './hessian.js';
+export type { SampleOptions } from './samples.js';
+export { hessianSpectrum, type HessianSpectrumOptions, type Spectrum, type SpectrumProgress } from './spectrum.js';

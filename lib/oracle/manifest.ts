@@ -2,6 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PtmzError } from '../errors.js';
+import type { FlatIndex } from './flat.js';
+import type { Digest } from './reference.js';
+import type { FileCase } from './files.js';
 
 /** One operator case: inputs, expected outputs and tolerances; the tensors lie in `file`. */
 export interface OpCase {
@@ -14,18 +17,91 @@ export interface OpCase {
   tol: { f64: number; f32: Record<string, number> };
 }
 
+/** One metric case; which fields there are depends on its kind. */
+export interface MetricCase {
+  id: string;
+  kind: string;
+  file: string;
+  seed: number;
+  /** Layer sizes, activation and flat order of a small network. */
+  dims?: number[];
+  act?: string;
+  params_order?: string[];
+  /** Of tensors that are made by formula, by state-dict name. */
+  weights_sha256?: Record<string, string>;
+  tol: { hessian_max_over_max?: number; eigenvalues_max_over_max?: number; estimators_rel: number };
+}
+
+/** A ResNet on n images (3,image,image). */
+export interface ResNetConfig {
+  kind: string;
+  depth: 18 | 34 | 50;
+  width: number;
+  stem: 'cifar' | 'imagenet';
+  n: number;
+  image: number;
+  classes: number;
+}
+
+/** A GPT-2 on n sequences of t tokens. */
+export interface GPT2Config {
+  kind: string;
+  vocab: number;
+  ctx: number;
+  d: number;
+  heads: number;
+  depth: number;
+  approx: 'none' | 'tanh';
+  n: number;
+  t: number;
+}
+
+/** One model case: its weights and expected tensors lie in files of their own. */
+export interface ModelCase {
+  id: string;
+  /** `kind` says which other fields there are: {@link ResNetConfig}, {@link GPT2Config}, ... */
+  config: { kind: string };
+  weights: string;
+  ref: string;
+  detail: string;
+  seed: number;
+  opt: {
+    sgd: { max_lr: number; momentum: number; weight_decay: number; onecycle_total_steps: number; steps: number };
+    adamw: {
+      lr: number;
+      betas: [number, number];
+      eps: number;
+      weight_decay: number;
+      cosine_T_max: number;
+      steps: number;
+    };
+  };
+  /** Per tensor. */
+  tol: { f64: Record<string, number>; f32: Record<string, number> };
+}
+
+/** The file `detail` of a model case: order of its flat vectors, and digests of tensors that are not stored. */
+export interface ModelDetail {
+  index: FlatIndex;
+  running_index: FlatIndex;
+  digests: Record<string, Digest>;
+}
+
 export interface Manifest {
   ops: OpCase[];
-  /** Cases of the parts that this version does not run, by part: ids. */
-  others: Record<'models' | 'metrics' | 'optim' | 'files', string[]>;
+  models: ModelCase[];
+  metrics: MetricCase[];
+  files: FileCase[];
+  /** Schedule tables by id, all in one file; and optimizer runs. */
+  optim: { schedules: { file: string; ids: string[] }; lbfgs: string[] };
 }
 
 interface RawManifest {
   ops?: OpCase[];
-  models?: { id: string }[];
-  metrics?: { id: string }[];
-  files?: { file: string }[];
-  optim?: { schedules?: { ids?: string[] }; lbfgs?: { cases?: object } };
+  models?: ModelCase[];
+  metrics?: MetricCase[];
+  files?: FileCase[];
+  optim?: { schedules?: { file: string; ids: string[] }; lbfgs?: { cases?: object } };
 }
 
 /**
@@ -54,11 +130,12 @@ export function readManifest(directory: string): Manifest {
     if (!Array.isArray(list)) throw new PtmzError('DATA_MALFORMED', `${path}: expected lists of cases`);
   return {
     ops,
-    others: {
-      models: models.map((c) => c.id),
-      metrics: metrics.map((c) => c.id),
-      optim: [...(optim?.schedules?.ids ?? []), ...Object.keys(optim?.lbfgs?.cases ?? {})],
-      files: files.map((c) => c.file),
+    models,
+    metrics,
+    files,
+    optim: {
+      schedules: optim?.schedules ?? { file: '', ids: [] },
+      lbfgs: Object.keys(optim?.lbfgs?.cases ?? {}),
     },
   };
 }

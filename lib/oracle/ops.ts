@@ -26,7 +26,8 @@ export interface CaseResult {
 type Numbers = ArrayLike<number>;
 const dtypes = ['float64', 'float32'] as const;
 
-const numbers = (tensor: StoredTensor | undefined, name: string): Numbers => {
+/** The elements of a tensor of a case; throws `DATA_MALFORMED` where it is missing. */
+export const numbers = (tensor: StoredTensor | undefined, name: string): Numbers => {
   if (!tensor) throw new PtmzError('DATA_MALFORMED', `the tensor '${name}' is missing`);
   return tensor.data instanceof BigInt64Array
     ? Array.from(tensor.data, Number)

@@ -1,5 +1,9 @@
 /** Runs a folder of oracle cases and says how many passed. */
-import { readManifest } from './manifest.js';
+import { runFileCase, runsFile } from './files.js';
+import { readManifest, type MetricCase } from './manifest.js';
+import { metricKinds, runMetricCase } from './metrics.js';
+import { missingPart, runModelCase, runsModel } from './models.js';
+import { runScheduleCase } from './optim.js';
 import { passed, runOpCase, type CaseResult } from './ops.js';
 
 /** The parts of an oracle folder. */
@@ -23,8 +27,8 @@ export interface OracleCounts {
   skipped: number;
 }
 
-function describe(result: CaseResult, verbose: boolean): string[] {
-  if (result.failure !== undefined) return [`failed  ops/${result.id}: ${result.failure}`];
+function describe(part: Part, result: CaseResult, verbose: boolean): string[] {
+  if (result.failure !== undefined) return [`failed  ${part}/${result.id}: ${result.failure}`];
   const ok = passed(result);
   const shown = verbose ? result.checks : result.checks.filter((c) => !(c.error <= c.tolerance));
   const lines = shown.map((c) => {
@@ -32,7 +36,7 @@ function describe(result: CaseResult, verbose: boolean): string[] {
     return `  ${mark} ${c.tensor} in ${c.program}: error ${c.error.toExponential(2)}, tolerance ${c.tolerance.toExponential(2)}`;
   });
   if (ok && !verbose) return [];
-  return [`${ok ? 'passed' : 'failed'}  ops/${result.id}`, ...lines];
+  return [`${ok ? 'passed' : 'failed'}  ${part}/${result.id}`, ...lines];
 }
 
 /**
@@ -45,18 +49,47 @@ export async function runOracle(directory: string, options: OracleOptions = {}):
   const { device = 'cpu', only, verbose = false, print = console.log } = options;
   const manifest = readManifest(directory);
   const counts = { passed: 0, failed: 0, skipped: 0 };
-  if (only === undefined || only === 'ops') {
-    for (const c of manifest.ops) {
-      const result = await runOpCase(c, directory, device);
-      ++counts[passed(result) ? 'passed' : 'failed'];
-      describe(result, verbose).forEach((line) => print(line));
+  const wanted = (part: Part) => only === undefined || only === part;
+  const count = (part: Part, result: CaseResult) => {
+    ++counts[passed(result) ? 'passed' : 'failed'];
+    describe(part, result, verbose).forEach((line) => print(line));
+  };
+  const skip = (part: string, what: string, ids: readonly string[]) => {
+    counts.skipped += ids.length;
+    print(`skipped ${part}: ${ids.length} ${ids.length === 1 ? 'case' : 'cases'}, this version does not run ${what}`);
+    if (verbose) ids.forEach((id) => print(`  skipped ${part}/${id}`));
+  };
+  if (wanted('ops')) for (const c of manifest.ops) count('ops', await runOpCase(c, directory, device));
+  if (wanted('models')) {
+    for (const c of manifest.models) {
+      const missing = missingPart(c);
+      const result = runsModel(c) ? await runModelCase(c, directory, device) : undefined;
+      // A case that is run in part can fail, but not pass.
+      if (result && (missing === undefined || !passed(result))) count('models', result);
+      else skip('models', missing!, [c.id]);
     }
   }
-  for (const [part, ids] of Object.entries(manifest.others)) {
-    if ((only !== undefined && only !== part) || ids.length === 0) continue;
-    counts.skipped += ids.length;
-    print(`skipped ${part}: ${ids.length} cases, this version does not run ${part}`);
-    if (verbose) ids.forEach((id) => print(`  skipped ${part}/${id}`));
+  if (wanted('metrics')) {
+    const runs = ({ kind }: MetricCase) => metricKinds.includes(kind);
+    for (const c of manifest.metrics.filter(runs)) count('metrics', await runMetricCase(c, directory));
+    const others = manifest.metrics.filter((c) => !runs(c));
+    for (const kind of new Set(others.map((c) => c.kind))) {
+      const ids = others.filter((c) => c.kind === kind).map(({ id }) => id);
+      skip('metrics', `${kind} metrics`, ids);
+    }
+  }
+  if (wanted('files')) {
+    for (const c of manifest.files.filter(runsFile)) count('files', runFileCase(c, directory));
+    const others = manifest.files.filter((c) => !runsFile(c)).map(({ file }) => file.replace(/^files\//, ''));
+    for (const folder of new Set(others.map((file) => file.split('/')[0]!))) {
+      const ids = others.filter((file) => file.startsWith(`${folder}/`) || file === folder);
+      skip('files', `files/${folder}`, ids);
+    }
+  }
+  if (wanted('optim')) {
+    const { schedules, lbfgs } = manifest.optim;
+    for (const id of schedules.ids) count('optim', runScheduleCase(id, schedules.file, directory));
+    if (lbfgs.length > 0) skip('optim', 'L-BFGS', lbfgs);
   }
   return counts;
 }

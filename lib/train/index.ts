@@ -1,10 +1,14 @@
 /** Training of populations. */
+export type { Augment } from './augment.js';
 export type { RealType } from './batches.js';
 export { evaluate, type Evaluation } from './evaluate.js';
 export type { JobOptions } from './job.js';
 export { prepareResNet, trainResNet, type TrainResNetOptions } from './presets.js';
+export type { AdamW, Optimizer, OptimizerName, OptimizerSettings, SGD } from './optimizers.js';
 export type { EpochRecord, TrainProgress } from './progress.js';
-export { Run, type RunSettings, type StateTensor } from './run.js';
+export { loadRun, type LoadRunOptions } from './loadRun.js';
+export { Run, type RunSettings, type RunTrainOptions, type StateTensor } from './run.js';
+export type { SavedCheckpoint, SaveOptions } from './saving.js';
 export {
   scheduleTable,
   type Constant,

@@ -7,8 +7,9 @@ import { checkDataSet, prepare, train, type TrainJobOptions, type TrainOptions }
 /** What {@link trainResNet} takes: the network, and any setting of {@link TrainOptions} that should differ. */
 export type TrainResNetOptions = Pick<ResNetOptions, 'depth' | 'width' | 'stem'> & Omit<TrainOptions, 'model'>;
 
-/** SGD of the ResNet zoos: OneCycle with cycled momentum up to 0.1, weight decay 5e-4 on every parameter. */
-const resnetDefaults = { lr: 0.1, weightDecay: 5e-4, schedule: 'onecycle' } as const;
+/** Of the ResNet zoos: OneCycle up to 0.1; SGD has cycled momentum and weight decay 5e-4 on every parameter. */
+const resnetDefaults = { lr: 0.1, schedule: 'onecycle' } as const;
+const resnetDecay = { weightDecay: 5e-4 } as const;
 
 function withModel<T extends TrainResNetOptions>(options: T): Omit<T, 'depth' | 'width' | 'stem'> & TrainOptions {
   checkObject('options', options);
@@ -16,7 +17,8 @@ function withModel<T extends TrainResNetOptions>(options: T): Omit<T, 'depth' | 
   const { train: split } = checkDataSet(options.data);
   const [, channels, height, imageWidth] = split.shape;
   const shape = { input: [channels, height, imageWidth] as const, classes: split.classes };
-  return { ...resnetDefaults, ...rest, model: resnet({ depth, width, ...shape, ...(stem ? { stem } : {}) }) };
+  const defaults = options.optimizer === undefined ? { ...resnetDefaults, ...resnetDecay } : resnetDefaults;
+  return { ...defaults, ...rest, model: resnet({ depth, width, ...shape, ...(stem ? { stem } : {}) }) };
 }
 
 /** As {@link trainResNet}, without starting: `run.train()` does that and can be aborted and continued. */

@@ -1,5 +1,5 @@
 /** Run: a population of models in training, and afterwards - its parameters, history and state, in native memory. */
-import { checkInteger, checkObject, invalidArgument, PtmzError } from '../errors.js';
+import { checkInteger, checkObject, checkString, invalidArgument, PtmzError } from '../errors.js';
 import type { DataSet } from '../data/dataset.js';
 import type { Flat, FlatEntry } from '../graph/flat.js';
 import { initialise } from '../graph/initialise.js';
@@ -7,9 +7,13 @@ import { elementCount } from '../graph/shape.js';
 import { Vector } from '../graph/vector.js';
 import { loadNative } from '../load.js';
 import type { Model } from '../models/model.js';
+import { nativeAugment, type Augment } from './augment.js';
 import { BatchPrograms, buildBatch, evaluationProgram, trainingProgram, type RealType } from './batches.js';
+import { CheckpointDirectory } from './checkpoints.js';
 import { awaitJob, type JobOptions } from './job.js';
+import { cycledMomentum, nativeOptimizer, type OptimizerSettings } from './optimizers.js';
 import { historyColumns, toProgress, toRecord, type EpochRecord, type TrainProgress } from './progress.js';
+import { checkSaveOptions, saveKeys, type SavedCheckpoint, type SaveOptions, type SavePlan } from './saving.js';
 import { scheduleTable, type Schedule, type ScheduleName, type ScheduleTable } from './schedules.js';
 
 /** Settings of a {@link Run}, complete and checked; see {@link TrainOptions}. */
@@ -21,12 +25,12 @@ export interface RunSettings {
   epochs: number;
   seeds: readonly number[];
   lr: readonly number[];
-  weightDecay: readonly number[];
-  momentum: number;
-  nesterov: boolean;
+  optimizer: OptimizerSettings;
   schedule: ScheduleName | Schedule;
   evaluateEvery: number;
   dtype: RealType;
+  shuffle: boolean;
+  augment: Required<Augment>;
 }
 
 /** One tensor of a member. */
@@ -34,6 +38,26 @@ export interface StateTensor {
   shape: number[];
   dtype: RealType | 'int64';
   data: Float32Array | Float64Array | BigInt64Array;
+}
+
+/** What {@link Run.train} takes. */
+export interface RunTrainOptions extends JobOptions, SaveOptions {
+  /** Stop when this many steps are done, of all that the run has; a later `train` goes on. Default: all. */
+  until?: number;
+  /** Called at most 30 times a second. */
+  onProgress?: (progress: TrainProgress) => void;
+}
+
+/** The population's state, one row per member; the history has one row per epoch. @internal */
+export interface RunVectors {
+  params: Vector;
+  buffers: Vector | null;
+  /** SGD's momentum buffer, AdamW's first moment. */
+  velocity: Vector;
+  /** Of AdamW. */
+  secondMoment: Vector | null;
+  state: Vector;
+  history: Vector;
 }
 
 const stateColumns = 5;
@@ -62,7 +86,9 @@ export class Run implements Disposable {
   readonly parameterCount: number;
   /** Where parameters and buffers lie in their vectors. @internal */
   readonly layout: { params: readonly FlatEntry[]; buffers: readonly FlatEntry[] };
-  #vectors: { params: Vector; buffers: Vector | null; velocity: Vector; state: Vector; history: Vector } | null;
+  /** Of a loaded run: what its numbers depend on has changed, or a damaged checkpoint was passed over. */
+  warnings: readonly string[] = [];
+  #vectors: RunVectors | null;
   #training: BatchPrograms | null = null;
   readonly #evaluation = new Map<number, BatchPrograms>();
   #records: EpochRecord[] = [];
@@ -76,7 +102,8 @@ export class Run implements Disposable {
     this.data = data;
     this.seeds = [...seeds];
     const stepsPerEpoch = Math.ceil(data.train.count / batchSize);
-    const { lr, momentum, schedule } = settings;
+    const { lr, schedule, optimizer } = settings;
+    const momentum = cycledMomentum(optimizer);
     this.schedules = lr.map((peak) => scheduleTable(schedule, { steps: stepsPerEpoch * epochs, lr: peak, momentum }));
     using graph = buildBatch(model, Math.min(batchSize, data.train.count), true).graph;
     const { params, buffers } = graph;
@@ -89,6 +116,7 @@ export class Run implements Disposable {
       params: new Vector(dtype, members, params.size),
       buffers: buffers.entries.length > 0 ? new Vector(dtype, members, buffers.size) : null,
       velocity: new Vector(dtype, members, params.size),
+      secondMoment: optimizer.kind === 'adamw' ? new Vector(dtype, members, params.size) : null,
       state: new Vector('float64', members, stateColumns),
       history: new Vector('float64', epochs, members * historyColumns).fill(NaN),
     };
@@ -108,7 +136,7 @@ export class Run implements Disposable {
   }
 
   /** The population's vectors. @internal */
-  get vectors(): { params: Vector; buffers: Vector | null } {
+  get vectors(): RunVectors {
     return this.#live;
   }
 
@@ -152,18 +180,23 @@ export class Run implements Disposable {
 
   /**
    * Trains until the last epoch is done. After an abort the run holds whole steps and `train` goes on from there; the
-   * result is the same as without the interruption.
+   * result is the same as without the interruption. With `saveTo` it saves itself on the way, at the end, and before it
+   * rejects because of an aborted signal.
    *
-   * @throws PtmzError `BUSY` while a job uses this run, `OUT_OF_MEMORY`, `INDEX_OUT_OF_RANGE`, `DISPOSED`; with an
-   * aborted signal it rejects with `signal.reason`
+   * @throws PtmzError `BUSY` while a job uses this run, `OUT_OF_MEMORY`, `INDEX_OUT_OF_RANGE`, `DISPOSED`; of `saveTo`
+   * `NOT_WRITABLE`, `CHECKPOINT_MISMATCH`, `DISK_FULL`, `IO_ERROR`; with an aborted signal it rejects with
+   * `signal.reason`
    */
-  async train(options: JobOptions & { onProgress?: (progress: TrainProgress) => void } = {}): Promise<this> {
-    checkObject('options', options, ['signal', 'threads', 'memoryLimit', 'onProgress']);
+  async train(options: RunTrainOptions = {}): Promise<this> {
+    checkObject('options', options, ['signal', 'threads', 'memoryLimit', 'until', 'onProgress', ...saveKeys]);
+    const until = checkInteger('until', options.until ?? Number.MAX_SAFE_INTEGER, 1);
     const job = checkJobOptions(options);
     const { onProgress } = options;
     if (onProgress !== undefined && typeof onProgress !== 'function')
       throw invalidArgument('onProgress', 'a function', onProgress);
+    const plan = checkSaveOptions(options, Math.ceil(this.data.train.count / this.settings.batchSize));
     if (this.#busy) throw new PtmzError('BUSY', 'This run is in training');
+    const directory = plan && new CheckpointDirectory(plan.directory, this, plan.keep);
     const { settings, data, members } = this;
     const vectors = this.#live;
     const { model, batchSize, dtype } = settings;
@@ -182,8 +215,8 @@ export class Run implements Disposable {
     using lr = rows(this.schedules.map((table) => table.lr));
     using momentum = rows([this.schedules[0]!.momentum]);
     this.#busy = true;
-    try {
-      await awaitJob(
+    const trainUntil = (stepLimit: number) =>
+      awaitJob(
         () =>
           loadNative().train(
             {
@@ -194,16 +227,20 @@ export class Run implements Disposable {
               test: data.test?.native ?? null,
               params: vectors.params.native,
               velocity: vectors.velocity.native,
+              secondMoment: vectors.secondMoment?.native ?? null,
               buffers: vectors.buffers?.native ?? null,
               state: vectors.state.native,
               history: vectors.history.native,
               ranges: parameterRanges(this.layout.params),
               seeds: [...this.seeds],
-              weightDecay: [...settings.weightDecay],
+              weightDecay: [...settings.optimizer.weightDecay],
               lr: lr.native,
               momentum: momentum.native,
-              nesterov: settings.nesterov,
+              ...nativeOptimizer(settings.optimizer),
+              augment: nativeAugment(settings.augment, model.input[1], model.input[2]),
+              shuffle: settings.shuffle,
               evaluateEvery: settings.evaluateEvery,
+              stepLimit,
               classes: model.classes,
               ...job,
             },
@@ -211,11 +248,52 @@ export class Run implements Disposable {
           ),
         options.signal,
       );
+    try {
+      await this.#trainInPieces(trainUntil, until, plan, directory);
     } finally {
       this.#busy = false;
     }
-    this.#readHistory();
     return this;
+  }
+
+  /** Calls `trainUntil` with the steps at which a checkpoint is due; saves there and where it is stopped. */
+  async #trainInPieces(
+    trainUntil: (stepLimit: number) => Promise<unknown>,
+    until: number,
+    plan: SavePlan | undefined,
+    directory: CheckpointDirectory | undefined,
+  ): Promise<void> {
+    const finishPiece = () => {
+      this.#readHistory();
+      const path = directory?.save();
+      if (path !== undefined) plan!.onSave?.({ path, step: this.step, epoch: this.#records.length });
+    };
+    while (!this.finished && this.step < until) {
+      const firstStep = this.step;
+      const interval = plan?.interval ?? Infinity;
+      const due = (Math.floor(firstStep / interval) + 1) * interval;
+      try {
+        await trainUntil(Math.min(due, until));
+      } catch (error) {
+        if (this.step > firstStep) finishPiece();
+        throw error;
+      }
+      finishPiece();
+    }
+  }
+
+  /**
+   * Saves the run as a checkpoint in a directory, beside those that are there; {@link loadRun} loads the newest. When
+   * the promise resolves, the checkpoint survives a power cut.
+   *
+   * @throws PtmzError `BUSY`, `DISPOSED`, `NOT_WRITABLE`, `DISK_FULL`, `IO_ERROR`, and `CHECKPOINT_MISMATCH` where the
+   * directory holds checkpoints of another run, or later ones of this run
+   */
+  async save(directory: string): Promise<SavedCheckpoint> {
+    checkString('directory', directory);
+    if (this.#busy) throw new PtmzError('BUSY', 'This run is in training');
+    const path = new CheckpointDirectory(directory, this, Infinity).save();
+    return { path, step: this.step, epoch: this.history.length };
   }
 
   /** Programs that evaluate all members on `count` samples; kept. @internal */

@@ -3,7 +3,6 @@ import {
   checkArray,
   checkBoolean,
   checkInteger,
-  checkNumber,
   checkObject,
   checkOneOf,
   invalidArgument,
@@ -11,10 +10,11 @@ import {
 } from '../errors.js';
 import { DataSplit, type DataSet } from '../data/dataset.js';
 import { checkModel, type Model } from '../models/model.js';
+import { checkAugment, type Augment } from './augment.js';
 import type { RealType } from './batches.js';
-import type { JobOptions } from './job.js';
-import type { TrainProgress } from './progress.js';
-import { Run } from './run.js';
+import { checkOptimizer, perMember, type Optimizer, type OptimizerName, type OptimizerOptions } from './optimizers.js';
+import { Run, type RunTrainOptions } from './run.js';
+import { saveKeys } from './saving.js';
 import type { Schedule, ScheduleName } from './schedules.js';
 
 /** How a population is trained. What takes a list may differ from member to member. */
@@ -28,11 +28,13 @@ export interface TrainOptions {
   seeds: readonly number[];
   /** Peak learning rate; default 0.1. */
   lr?: number | readonly number[];
-  /** Default 0. Parameters with `decay: false` are left out. */
+  /** Default `sgd`. An object holds all settings of the optimizer. */
+  optimizer?: OptimizerName | Optimizer;
+  /** Short for that of the optimizer; parameters with `decay: false` are left out. Default 0, of AdamW 0.01. */
   weightDecay?: number | readonly number[];
-  /** Of SGD, where the schedule does not set it; default 0.9. */
+  /** Short for that of SGD; default 0.9. Used where the schedule does not set it. */
   momentum?: number;
-  /** Default false. */
+  /** Short for that of SGD; default false. */
   nesterov?: boolean;
   /** Default `onecycle`. */
   schedule?: ScheduleName | Schedule;
@@ -42,26 +44,20 @@ export interface TrainOptions {
   evaluationBatch?: number;
   /** Default `float32`. */
   dtype?: RealType;
+  /** Whether each member sees the samples in an order of its own, new in every epoch; default true. */
+  shuffle?: boolean;
+  /** What is done to the training images, anew in every epoch; default: nothing. Evaluation sees them as they are. */
+  augment?: Augment;
 }
 
 /** What {@link train} takes beside {@link TrainOptions}. */
-export interface TrainJobOptions extends JobOptions {
-  /** Called at most 30 times a second. */
-  onProgress?: (progress: TrainProgress) => void;
-}
+export type TrainJobOptions = RunTrainOptions;
 
-const jobKeys = ['signal', 'threads', 'memoryLimit', 'onProgress'] as const;
+const jobKeys = ['signal', 'threads', 'memoryLimit', 'until', 'onProgress', ...saveKeys] as const;
 const keys = [
-  ...['model', 'data', 'batchSize', 'epochs', 'seeds', 'lr', 'weightDecay', 'momentum', 'nesterov', 'schedule'],
-  ...['evaluateEvery', 'evaluationBatch', 'dtype'],
+  ...['model', 'data', 'batchSize', 'epochs', 'seeds', 'lr', 'optimizer', 'weightDecay', 'momentum', 'nesterov'],
+  ...['schedule', 'evaluateEvery', 'evaluationBatch', 'dtype', 'shuffle', 'augment'],
 ];
-
-/** One number per member. */
-function perMember(name: string, value: number | readonly number[], members: number): number[] {
-  if (!Array.isArray(value)) return new Array<number>(members).fill(checkNumber(name, value, 0, Number.MAX_VALUE));
-  checkArray(name, value, members);
-  return value.map((number, m) => checkNumber(`${name}[${m}]`, number, 0, Number.MAX_VALUE));
-}
 
 /** @internal */
 export function checkDataSet(data: DataSet): DataSet {
@@ -106,7 +102,7 @@ export function prepare(options: TrainOptions): Run {
   const data = checkDataSet(options.data);
   checkFits(model, data.train, 'data.train');
   if (data.test) checkFits(model, data.test, 'data.test');
-  const { seeds, batchSize, epochs } = options;
+  const { seeds, batchSize, epochs, optimizer, weightDecay, momentum, nesterov } = options;
   checkArray('seeds', seeds);
   if (seeds.length === 0) throw invalidArgument('seeds', 'at least one seed', seeds);
   seeds.forEach((seed, m) => checkInteger(`seeds[${m}]`, seed, 0));
@@ -119,18 +115,18 @@ export function prepare(options: TrainOptions): Run {
     epochs,
     seeds: [...seeds],
     lr: perMember('lr', options.lr ?? 0.1, seeds.length),
-    weightDecay: perMember('weightDecay', options.weightDecay ?? 0, seeds.length),
-    momentum: checkNumber('momentum', options.momentum ?? 0.9, 0, 1),
-    nesterov: checkBoolean('nesterov', options.nesterov ?? false),
+    optimizer: checkOptimizer({ optimizer, weightDecay, momentum, nesterov } as OptimizerOptions, seeds.length),
     schedule: options.schedule ?? 'onecycle',
     evaluateEvery: checkInteger('evaluateEvery', options.evaluateEvery ?? 1, 1),
     evaluationBatch: checkInteger('evaluationBatch', options.evaluationBatch ?? 128, 1),
     dtype: checkOneOf('dtype', options.dtype ?? 'float32', ['float32', 'float64']),
+    shuffle: checkBoolean('shuffle', options.shuffle ?? true),
+    augment: checkAugment(options.augment),
   });
 }
 
 /**
- * Trains a population of any model with SGD.
+ * Trains a population of any model with SGD or AdamW.
  *
  * @returns the run, with history and parameters; dispose of it
  * @throws PtmzError as {@link prepare} and {@link Run.train}; with an aborted signal it rejects with `signal.reason`

@@ -38,10 +38,10 @@ void check_batches(const BatchProgram& batch, const BatchProgram& tail, const Da
 }
 
 void load_batch(const BatchProgram& program, const Dataset& data, const Normaliser& normaliser, const int32_t* order,
-                int64_t first, int64_t row) {
+                int64_t first, int64_t row, const Augmentation* augmentation) {
   const Vector* x = program.at(program.x);
-  if (x && x->dtype() == DType::f32) normaliser.gather(order, first, program.batch, x->as<float>(row));
-  if (x && x->dtype() == DType::f64) normaliser.gather(order, first, program.batch, x->as<double>(row));
+  if (x && x->dtype() == DType::f32) normaliser.gather(order, first, program.batch, x->as<float>(row), augmentation);
+  if (x && x->dtype() == DType::f64) normaliser.gather(order, first, program.batch, x->as<double>(row), augmentation);
   if (program.y < 0) return;
   const int32_t* labels = data.labels->as<int32_t>();
   int32_t* y = program.at(program.y)->as<int32_t>(row);

@@ -31,9 +31,10 @@ struct ParameterRange {
 // their x and y, where they read them, have `rows` rows of the dataset's size.
 void check_batches(const BatchProgram& batch, const BatchProgram& tail, const Dataset& data, int64_t rows);
 
-// Samples [first, first + program.batch) of `order` (null: as stored) into row `row` of x and y.
+// Samples [first, first + program.batch) of `order` (null: as stored) into row `row` of x and y, augmented unless that
+// is null.
 void load_batch(const BatchProgram& program, const Dataset& data, const Normaliser& normaliser, const int32_t* order,
-                int64_t first, int64_t row);
+                int64_t first, int64_t row, const Augmentation* augmentation = nullptr);
 
 inline double read_real(const Vector& vector, int64_t row, int64_t i = 0) {
   return vector.dtype() == DType::f32 ? vector.as<float>(row)[i] : vector.as<double>(row)[i];

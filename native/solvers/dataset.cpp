@@ -47,32 +47,51 @@ Normaliser::Normaliser(const Dataset& data) : data_(data) {
   }
 }
 
+namespace {
+
+// One channel of a sample: value(pixel) of every pixel, or of the pixels at `source`, where -1 stands for a pixel of 0.
+template <typename T, typename In, typename Value>
+void fill_plane(const In* in, const int32_t* source, int64_t plane, T* out, const Value& value) {
+  if (!source) {
+    for (int64_t k = 0; k < plane; ++k) out[k] = value(in[k]);
+    return;
+  }
+  const T outside = value(In(0));
+  for (int64_t k = 0; k < plane; ++k) out[k] = source[k] < 0 ? outside : value(in[source[k]]);
+}
+
+}  // namespace
+
 template <typename T>
-void Normaliser::gather(const int32_t* order, int64_t first, int64_t count, T* out) const {
+void Normaliser::gather(const int32_t* order, int64_t first, int64_t count, T* out,
+                        const Augmentation* augmentation) const {
   const std::vector<T>* table;
   if constexpr (std::is_same_v<T, float>) {
     table = &table32_;
   } else {
     table = &table64_;
   }
+  std::vector<int32_t> pixels(augmentation ? data_.plane : 0);
+  const int32_t* source = augmentation ? pixels.data() : nullptr;
   for (int64_t i = 0; i < count; ++i) {
-    const int64_t start = (order ? order[first + i] : first + i) * data_.sample_size();
+    const int64_t sample = order ? order[first + i] : first + i;
+    if (augmentation) augmentation->pixels(sample, pixels.data());
     for (int64_t c = 0; c < data_.channels; ++c, out += data_.plane) {
-      const int64_t from = start + c * data_.plane;
+      const int64_t from = sample * data_.sample_size() + c * data_.plane;
       if (!table->empty()) {
-        const uint8_t* in = data_.samples->as<uint8_t>() + from;
-        const T* value = table->data() + 256 * c;
-        for (int64_t k = 0; k < data_.plane; ++k) out[k] = value[in[k]];
+        const T* values = table->data() + 256 * c;
+        fill_plane(data_.samples->as<uint8_t>() + from, source, data_.plane, out,
+                   [values](uint8_t byte) { return values[byte]; });
       } else {
-        const float* in = data_.samples->as<float>() + from;
         const double mean = data_.mean[c], deviation = data_.deviation[c];
-        for (int64_t k = 0; k < data_.plane; ++k) out[k] = static_cast<T>((in[k] - mean) / deviation);
+        fill_plane(data_.samples->as<float>() + from, source, data_.plane, out,
+                   [=](float x) { return static_cast<T>((x - mean) / deviation); });
       }
     }
   }
 }
-template void Normaliser::gather<float>(const int32_t*, int64_t, int64_t, float*) const;
-template void Normaliser::gather<double>(const int32_t*, int64_t, int64_t, double*) const;
+template void Normaliser::gather<float>(const int32_t*, int64_t, int64_t, float*, const Augmentation*) const;
+template void Normaliser::gather<double>(const int32_t*, int64_t, int64_t, double*, const Augmentation*) const;
 
 void shuffle(uint64_t seed, uint32_t epoch, int64_t count, std::vector<int32_t>& order) {
   order.resize(count);

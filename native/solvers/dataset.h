@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "runtime/vector.h"
+#include "solvers/augment.h"
 
 namespace ptmz {
 
@@ -24,9 +25,11 @@ void check_labels(const Dataset& data, const char* name, int64_t classes);
 class Normaliser {
  public:
   explicit Normaliser(const Dataset& data);
-  // Fills `count` rows of sample_size() with the samples at `order`, or with those from `first` on if order is null.
+  // Fills `count` rows of sample_size() with the samples at `order`, or with those from `first` on if order is null,
+  // augmented unless that is null.
   template <typename T>
-  void gather(const int32_t* order, int64_t first, int64_t count, T* out) const;
+  void gather(const int32_t* order, int64_t first, int64_t count, T* out,
+              const Augmentation* augmentation = nullptr) const;
 
  private:
   const Dataset& data_;

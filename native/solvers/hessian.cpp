@@ -1,6 +1,7 @@
 // Hessian-vector products, batch by batch, weighted by the size of the batch.
 #include "solvers/hessian.h"
 
+#include <cmath>
 #include <cstring>
 
 #include "ir/error.h"
@@ -30,6 +31,7 @@ int64_t HessianOperator::batches() const {
 }
 
 void HessianOperator::select(int64_t member) {
+  member_ = member;
   for (const BatchProgram* program : {&o_.batch, &o_.tail}) {
     copy_row(o_.params, member, *program, program->params);
     copy_row(o_.buffers, member, *program, program->buffers);
@@ -56,6 +58,20 @@ void HessianOperator::apply(Vector& v, std::vector<double>& result, const std::f
     });
     if (progress) progress();
   });
+  for (double x : result) {
+    if (std::isfinite(x)) continue;
+    throw Error("NON_FINITE", "the Hessian of member " + std::to_string(member_) +
+                                  " is not finite on these samples: its loss or a derivative is NaN or infinite");
+  }
+}
+
+void write_row(const double* v, Vector& to, int64_t row) {
+  if (to.dtype() == DType::f64) {
+    std::memcpy(to.row(row), v, to.size() * sizeof(double));
+    return;
+  }
+  float* target = to.as<float>(row);
+  for (int64_t i = 0; i < to.size(); ++i) target[i] = static_cast<float>(v[i]);
 }
 
 void hessian_vector_product(const HessianOptions& options, const Vector& directions, Vector& result,

@@ -24,14 +24,18 @@ class HessianOperator {
   // The member whose Hessian apply() multiplies with.
   void select(int64_t member);
   // result (k,n) = H v for v (k,n), H the Hessian of the mean loss over all samples, summed in float64.
-  // `progress` is called after every batch.
+  // `progress` is called after every batch. Throws NON_FINITE, naming the member, where the result is not finite.
   void apply(Vector& v, std::vector<double>& result, const std::function<void()>& progress = nullptr);
 
  private:
   const HessianOptions& o_;
   Normaliser normaliser_;
   RunOptions run_;
+  int64_t member_ = 0;
 };
+
+// v (n) into a row of `to`, rounded to its element type.
+void write_row(const double* v, Vector& to, int64_t row);
 
 // H v for every member: directions (P,n) in the dtype of the parameters, result (P,n) float64.
 void hessian_vector_product(const HessianOptions& options, const Vector& directions, Vector& result,

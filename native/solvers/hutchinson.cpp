@@ -6,34 +6,42 @@
 #include <cmath>
 #include <limits>
 
-#include "backend/shared/philox.h"
 #include "ir/error.h"
 
 namespace ptmz {
 
 namespace {
 
-template <typename T>
-void draw_signs(const RandomKey& key, const std::vector<ParameterRange>& ranges, T* v) {
-  uint64_t index = 0;
-  for (const ParameterRange& range : ranges) {
-    for (int64_t i = range.begin; i < range.end; ++i) v[i] = static_cast<T>(random_rademacher(key, index++));
+void draw_row(const HutchinsonOptions& o, int64_t member, int64_t probe, Vector& v, int64_t row) {
+  if (o.vectors) {
+    for (int64_t i = 0; i < v.size(); ++i) {
+      const double x = read_real(*o.vectors, member * o.probes + probe, i);
+      if (v.dtype() == DType::f32) {
+        v.as<float>(row)[i] = static_cast<float>(x);
+      } else {
+        v.as<double>(row)[i] = x;
+      }
+    }
+    return;
+  }
+  const ProbeKey key{o.seeds[member], o.stream, ProbeUse::trace, static_cast<uint32_t>(probe)};
+  if (v.dtype() == DType::f32) {
+    draw_probe(key, ProbeKind::signs, o.ranges, v.as<float>(row));
+  } else {
+    draw_probe(key, ProbeKind::signs, o.ranges, v.as<double>(row));
   }
 }
 
-void draw_probe(const HutchinsonOptions& o, int64_t member, int64_t probe, Vector& v, int64_t row) {
-  const uint64_t seed = o.seeds[member];
-  const RandomKey key{static_cast<uint32_t>(seed),
-                      static_cast<uint32_t>(seed >> 32),
-                      static_cast<uint32_t>(Purpose::probe),
-                      o.stream,
-                      0,
-                      static_cast<uint32_t>(probe)};
-  if (v.dtype() == DType::f32) {
-    draw_signs(key, o.ranges, v.as<float>(row));
-  } else {
-    draw_signs(key, o.ranges, v.as<double>(row));
+// Samples up to where PyHessian stops; 0 where it goes on. Its rule: |mean_k - mean_(k-1)| / (mean_(k-1) + 1e-6).
+size_t pyhessian_end(const std::vector<double>& samples, double rtol) {
+  double mean = 0, sum = 0;
+  for (size_t k = 0; k < samples.size(); ++k) {
+    const double before = mean;
+    sum += samples[k];
+    mean = sum / static_cast<double>(k + 1);
+    if (std::fabs(mean - before) / (before + 1e-6) < rtol) return k + 1;
   }
+  return 0;
 }
 
 void update_mean(TraceEstimate& estimate) {
@@ -45,17 +53,26 @@ void update_mean(TraceEstimate& estimate) {
   estimate.standard_error = k > 1 ? std::sqrt(squares / (k - 1) / k) : std::numeric_limits<double>::quiet_NaN();
 }
 
+// Whether a member needs no more probes; what came after the last one that counts is dropped.
+bool finished(const HutchinsonOptions& o, TraceEstimate& estimate) {
+  if (o.rtol <= 0) return false;
+  if (o.stop == TraceStop::standard_error) return estimate.standard_error < o.rtol * std::fabs(estimate.trace);
+  const size_t end = pyhessian_end(estimate.samples, o.rtol);
+  if (end == 0) return false;
+  estimate.samples.resize(end);
+  update_mean(estimate);
+  return true;
+}
+
 void validate(const HutchinsonOptions& o) {
   const auto expect = [](bool ok, const char* what) {
     if (!ok) throw Error("INVALID_ARGUMENT", std::string("hutchinson: ") + what);
   };
-  expect(o.hessian.params, "expected params");
-  expect(static_cast<int64_t>(o.seeds.size()) == o.hessian.params->rows(), "expected one seed per member");
+  check_probes(o.ranges, o.seeds, o.hessian.params);
   expect(o.probes >= 1 && o.block >= 1, "probes and block must be 1 or more");
-  for (const ParameterRange& range : o.ranges) {
-    expect(range.begin >= 0 && range.begin <= range.end && range.end <= o.hessian.params->size(),
-           "a range lies outside the parameters");
-  }
+  expect(!o.vectors || (o.vectors->rows() == o.hessian.params->rows() * o.probes &&
+                        o.vectors->size() == o.hessian.params->size()),
+         "vectors must be laid out as the parameters, with a row for each probe of each member");
 }
 
 }  // namespace
@@ -74,7 +91,7 @@ std::vector<TraceEstimate> hutchinson(const HutchinsonOptions& o,
     hessian.select(m);
     for (int64_t first = 0; first < o.probes; first += o.block) {
       Vector v(o.hessian.params->dtype(), std::min(o.block, o.probes - first), n);
-      for (int64_t row = 0; row < v.rows(); ++row) draw_probe(o, m, first + row, v, row);
+      for (int64_t row = 0; row < v.rows(); ++row) draw_row(o, m, first + row, v, row);
       int64_t batches = 0;
       hessian.apply(v, product, [&] {
         ++batches;
@@ -91,7 +108,7 @@ std::vector<TraceEstimate> hutchinson(const HutchinsonOptions& o,
         estimate.samples.push_back(sum);
       }
       update_mean(estimate);
-      if (o.rtol > 0 && estimate.standard_error < o.rtol * std::fabs(estimate.trace)) break;
+      if (finished(o, estimate)) break;
     }
   }
   if (progress)

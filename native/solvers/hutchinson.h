@@ -1,8 +1,14 @@
 // Hutchinson's estimate of a Hessian's trace: the mean of v^T H v over random sign vectors v, with its standard error.
 #pragma once
 #include "solvers/hessian.h"
+#include "solvers/probe.h"
 
 namespace ptmz {
+
+// When a member has enough probes. standard_error: that of the mean is below rtol * |mean|, checked after each block.
+// pyhessian: its mean moved by less than rtol, relative to the mean before plus 1e-6, without an absolute value: below
+// a negative mean it stops after two probes, as that program does.
+enum class TraceStop { standard_error, pyhessian };
 
 struct HutchinsonOptions {
   HessianOptions hessian;
@@ -12,7 +18,9 @@ struct HutchinsonOptions {
   uint32_t stream = 0;
   int64_t probes = 100;  // at most
   int64_t block = 16;    // probes in one population
-  double rtol = 0;       // > 0: stop a member once its standard error is below rtol * |mean|, checked after each block
+  TraceStop stop = TraceStop::standard_error;
+  double rtol = 0;                  // 0: all probes
+  const Vector* vectors = nullptr;  // (P * probes, n): the probes, member by member; null: random signs
 };
 
 struct TraceEstimate {

@@ -54,7 +54,7 @@ class Trainer {
   int threads_;
   RunOptions run_;
   Normaliser normaliser_;
-  Sgd sgd_;
+  Optimiser optimiser_;
   std::vector<std::vector<int32_t>> order_;  // of the epoch order_epoch_, per member
   int64_t order_epoch_ = -1;
   Clock::time_point start_ = Clock::now(), reported_{};
@@ -74,7 +74,7 @@ Trainer::Trainer(const TrainOptions& options, const std::function<void(const Tra
       threads_(options.run.threads > 0 ? options.run.threads : hardware_threads()),
       run_(options.run),
       normaliser_(options.train),
-      sgd_(*options.params, *options.velocity, options.ranges, options.nesterov),
+      optimiser_(options.optimiser, *options.params, *options.velocity, options.second_moment, options.ranges),
       order_(members_) {
   run_.members = members_;
   validate();
@@ -96,6 +96,9 @@ void Trainer::validate() const {
   };
   expect(one_per_step(*o_.lr, members_), "lr must be float64, one row per member with one number per step");
   expect(one_per_step(*o_.momentum, 1), "momentum must be float64, one row with one number per step");
+  expect(!o_.augment.any() || o_.augment.height * o_.augment.width == o_.train.plane,
+         "augment: height x width must be the size of the images");
+  expect(o_.augment.padding >= 0, "augment: the padding must be 0 or more");
   expect(o_.evaluate_every >= 1, "evaluate_every must be 1 or more");
   check_labels(o_.train, "train data", o_.classes);
   if (o_.test.data.samples) check_labels(o_.test.data, "test data", o_.classes);
@@ -118,11 +121,12 @@ TrainResult Trainer::run() {
     return false;
   };
   while (epoch() < epochs_ && well()) {
-    while (step() < (epoch() + 1) * steps_per_epoch_ && well()) {
+    while (step() < (epoch() + 1) * steps_per_epoch_ && step() < o_.step_limit && well()) {
       check_stop();
       take_step();
       report(false, false);
     }
+    if (step() < (epoch() + 1) * steps_per_epoch_ && well()) break;  // the step limit
     finish_epoch();
   }
   report(false, true);
@@ -149,8 +153,10 @@ void Trainer::load(const BatchProgram& program, int64_t first) {
   order_epoch_ = epoch();
   const Vector* key = program.at(program.key);
   parallel_for(threads_, members_, [&](int64_t m, int) {
-    if (new_epoch) shuffle(o_.seeds[m], static_cast<uint32_t>(epoch()), o_.train.count, order_[m]);
-    load_batch(program, o_.train, normaliser_, order_[m].data(), first, m);
+    if (new_epoch && o_.shuffle) shuffle(o_.seeds[m], static_cast<uint32_t>(epoch()), o_.train.count, order_[m]);
+    const Augmentation augmentation{o_.augment, o_.seeds[m], static_cast<uint32_t>(epoch())};
+    load_batch(program, o_.train, normaliser_, o_.shuffle ? order_[m].data() : nullptr, first, m,
+               o_.augment.any() ? &augmentation : nullptr);
     if (!key) return;
     const uint32_t words[4] = {static_cast<uint32_t>(o_.seeds[m]), static_cast<uint32_t>(o_.seeds[m] >> 32),
                                static_cast<uint32_t>(epoch()), static_cast<uint32_t>(step())};
@@ -163,14 +169,14 @@ void Trainer::commit(const BatchProgram& program) {
   const Vector& grad = *program.at(program.grad);
   const Vector* next = program.at(program.next_buffers);
   std::vector<char> alive(members_);
-  std::vector<SgdStep> steps(members_);
+  std::vector<OptimiserStep> steps(members_);
   for (int64_t m = 0; m < members_; ++m) {
     alive[m] =
         !frozen(m) && std::isfinite(read_scalar(*program.at(program.loss), m)) && (!next || row_finite(*next, m));
-    steps[m] = {o_.lr->as<double>(m)[step()], o_.momentum->as<double>()[step()], o_.weight_decay[m]};
+    steps[m] = {o_.lr->as<double>(m)[step()], o_.momentum->as<double>()[step()], o_.weight_decay[m], step() + 1};
   }
-  sgd_.check(grad, steps, threads_, alive);
-  sgd_.apply(grad, steps, threads_, alive);
+  optimiser_.check(grad, steps, threads_, alive);
+  optimiser_.apply(grad, steps, threads_, alive);
   for (int64_t m = 0; m < members_; ++m) {
     if (alive[m]) {
       if (next) std::memcpy(o_.buffers->row(m), next->row(m), next->size() * dtype_bytes(next->dtype()));

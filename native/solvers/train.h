@@ -1,12 +1,13 @@
 // Training: whole epochs of a population in one call. All state lives in the vectors given, so a run that is stopped
 // at any moment holds whole steps and goes on from there bit for bit.
 #pragma once
+#include <cstdint>
 #include <functional>
 #include <string>
 
 #include "solvers/batches.h"
 #include "solvers/evaluate.h"
-#include "solvers/sgd.h"
+#include "solvers/optimiser.h"
 
 namespace ptmz {
 
@@ -25,19 +26,23 @@ enum HistoryColumn : int { kTrainLoss, kTrainAccuracy, kTestLoss, kTestAccuracy,
 struct TrainOptions {
   BatchProgram batch, tail;  // training mode; x, y, key with one row per member; loss, correct, grad, next_buffers
   Dataset train;
-  EvaluateOptions test;        // test.data.samples == null: no evaluation
-  Vector* params = nullptr;    // (P,n)
-  Vector* velocity = nullptr;  // (P,n)
-  Vector* buffers = nullptr;   // (P,b); null where the model has none
-  Vector* state = nullptr;     // (P, kStateColumns) float64
-  Vector* history = nullptr;   // (epochs, P * kHistoryColumns) float64
+  EvaluateOptions test;             // test.data.samples == null: no evaluation
+  Vector* params = nullptr;         // (P,n)
+  Vector* velocity = nullptr;       // (P,n): SGD's momentum buffer, AdamW's first moment
+  Vector* second_moment = nullptr;  // (P,n) for AdamW, null for SGD
+  Vector* buffers = nullptr;        // (P,b); null where the model has none
+  Vector* state = nullptr;          // (P, kStateColumns) float64
+  Vector* history = nullptr;        // (epochs, P * kHistoryColumns) float64
   std::vector<ParameterRange> ranges;
   std::vector<uint64_t> seeds;       // per member: data order and random numbers of the graph
   std::vector<double> weight_decay;  // per member
   const Vector* lr = nullptr;        // (P, steps) float64
-  const Vector* momentum = nullptr;  // (1, steps) float64
-  bool nesterov = false;
+  const Vector* momentum = nullptr;  // (1, steps) float64: of SGD, or AdamW's beta1
+  OptimiserOptions optimiser;
+  AugmentOptions augment;
+  bool shuffle = true;                      // false: samples in the order in which they are stored
   int64_t classes = 1, evaluate_every = 1;  // epochs; the last epoch is always evaluated
+  int64_t step_limit = INT64_MAX;           // steps after which it returns; an epoch's end is still recorded
   RunOptions run;                           // threads, memory_limit, stop
 };
 

@@ -7,7 +7,7 @@
 #include "check.h"
 #include "ir/error.h"
 #include "solvers/dataset.h"
-#include "solvers/sgd.h"
+#include "solvers/optimiser.h"
 
 namespace ptmz {
 namespace {
@@ -91,8 +91,8 @@ TEST(sgd_leaves_padding_and_members_that_diverge) {
   for (int64_t m = 0; m < 3; ++m) std::fill_n(grad.as<float>(m), kSize, 2.0f);
   grad.as<float>(1)[69000] = std::numeric_limits<float>::quiet_NaN();
   grad.as<float>(2)[40000] = 3e38f;  // finite, but the step is not
-  Sgd sgd(params, velocity, {{0, 10, true}, {64, kSize, false}}, false);
-  const std::vector<SgdStep> steps(3, {10.0, 0.5, 0.1});
+  Optimiser sgd({}, params, velocity, nullptr, {{0, 10, true}, {64, kSize, false}});
+  const std::vector<OptimiserStep> steps(3, {10.0, 0.5, 0.1, 1});
   std::vector<char> alive(3, 1);
   sgd.check(grad, steps, 2, alive);
   CHECK(alive[0] && !alive[1] && !alive[2]);
@@ -101,7 +101,13 @@ TEST(sgd_leaves_padding_and_members_that_diverge) {
   CHECK_CLOSE(params.as<float>(0)[69000], -19, 1e-5);
   CHECK(params.as<float>(0)[10] == 1 && params.as<float>(0)[63] == 1);
   CHECK(params.as<float>(1)[0] == 1 && velocity.as<float>(1)[0] == 0 && params.as<float>(2)[0] == 1);
-  CHECK(code_of([&] { Sgd(params, velocity, {{0, kSize + 1, true}}, false); }) == "INVALID_ARGUMENT");
+  const auto code = [&](OptimiserKind kind, Vector* second, int64_t end) {
+    return code_of([&] { Optimiser({kind}, params, velocity, second, {{0, end, true}}); });
+  };
+  CHECK(code(OptimiserKind::sgd, nullptr, kSize + 1) == "INVALID_ARGUMENT");
+  CHECK(code(OptimiserKind::adamw, nullptr, kSize) == "INVALID_ARGUMENT");
+  CHECK(code(OptimiserKind::sgd, &velocity, kSize) == "INVALID_ARGUMENT");
+  CHECK(code(OptimiserKind::adamw, &params, kSize) == "none");
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
-/** Philox4x32-10 and the shuffle of training, written anew with bigints: the reference for the native ones. */
+/** Philox4x32-10, the shuffle of training and the draws of augmentation, written anew with bigints: the reference for the native ones. */
 const mask = 0xffffffffn;
 const order = 2n;
+const augment = 3n;
 
 export function philox(key: [bigint, bigint], counter: [bigint, bigint, bigint, bigint]): bigint[] {
   let [k0, k1] = key;
@@ -23,4 +24,10 @@ export function shuffled(seed: number, epoch: number, count: number): number[] {
     [positions[i], positions[j]] = [positions[j]!, positions[i]!];
   }
   return positions;
+}
+
+/** The four words that decide how a sample is augmented in an epoch (from 0). */
+export function augmentWords(seed: number, epoch: number, sample: number): number[] {
+  const key: [bigint, bigint] = [BigInt(seed) & mask, ((BigInt(seed) >> 32n) ^ (augment * 0x85ebca77n)) & mask];
+  return philox(key, [0n, 0n, BigInt(epoch), BigInt(sample)]).map(Number);
 }

@@ -1,0 +1,126 @@
+/** Loading of saved runs. */
+import { digits } from '../data/digits.js';
+import type { DataSet } from '../data/dataset.js';
+import { fashionMnist } from '../data/fashionMnist.js';
+import { dataIdentity, type DataIdentity } from '../data/identity.js';
+import { checkObject, checkString, PtmzError } from '../errors.js';
+import type { Model } from '../models/model.js';
+import { resnet } from '../models/resnet.js';
+import { currentBuild, restore, type Checkpoint, type CheckpointManifest } from './checkpoint.js';
+import { newestCheckpoint } from './checkpoints.js';
+import type { Run } from './run.js';
+import { checkDataSet, prepare } from './trainer.js';
+
+/** What {@link loadRun} takes. */
+export interface LoadRunOptions {
+  /** The data set of the run; may be left out for `digits()` and `fashionMnist()`. */
+  data?: DataSet;
+  /** The model of the run; may be left out for a ResNet. */
+  model?: Model;
+}
+
+type Stored = CheckpointManifest['model'];
+
+/** Data sets that can be read again by name. */
+const named: Record<string, (counts: { train: number; test?: number }) => Promise<DataSet>> = {
+  digits,
+  'Fashion-MNIST': fashionMnist,
+};
+
+async function dataFor({ name, train, test }: DataIdentity): Promise<DataSet> {
+  const read = Object.hasOwn(named, name) ? named[name] : undefined;
+  if (!read) throw new PtmzError('INVALID_ARGUMENT', `Expected the data set '${name}' of the run as options.data`);
+  return read({ train: train.count, ...(test && { test: test.count }) });
+}
+
+function checkSameData(path: string, stored: DataIdentity, given: DataSet): void {
+  const actual = dataIdentity(given);
+  for (const split of ['train', 'test'] as const) {
+    if (stored[split]?.sha256 === actual[split]?.sha256) continue;
+    const describe = (d: DataIdentity) => {
+      const { shape, sha256 } = d[split] ?? {};
+      return shape ? `'${d.name}' of shape [${shape.join(',')}], SHA-256 ${sha256!.slice(0, 12)}` : 'none';
+    };
+    throw new PtmzError(
+      'CHECKPOINT_MISMATCH',
+      `${path}: the run's data.${split} were ${describe(stored)}, these are ${describe(actual)}`,
+      { hint: 'Pass the same samples, labels and normalisation.' },
+    );
+  }
+}
+
+function modelFor({ name, input, classes }: Stored): Model {
+  const match = /^resnet(18|34|50)-w(\d+)(-imagenet)?$/.exec(name);
+  if (!match) throw new PtmzError('INVALID_ARGUMENT', `Expected the model '${name}' of the run as options.model`);
+  const depth = Number(match[1]) as 18 | 34 | 50;
+  const stem = match[3] ? 'imagenet' : 'cifar';
+  return resnet({ depth, width: Number(match[2]), input: input as Model['input'], classes, stem });
+}
+
+function checkSameModel(path: string, stored: Stored, run: Run): void {
+  const list = (entries: readonly { name: string; shape: readonly number[] }[]) =>
+    entries.map(({ name, shape }) => `${name} [${shape.join(',')}]`);
+  for (const kind of ['params', 'buffers'] as const) {
+    const [expected, actual] = [list(stored[kind]), list(run.layout[kind])];
+    const at = Array.from({ length: Math.max(expected.length, actual.length) }, (_, i) => i).find(
+      (i) => expected[i] !== actual[i],
+    );
+    if (at === undefined) continue;
+    throw new PtmzError(
+      'CHECKPOINT_MISMATCH',
+      `${path}: the run's model '${stored.name}' has ${expected[at] ?? 'no more tensors'} where '${run.model.name}' has ` +
+        `${actual[at] ?? 'none'}`,
+    );
+  }
+}
+
+/** What a user should know: where the run comes from, and whether its numbers go on bit for bit. */
+function warningsOf({ path, manifest }: Checkpoint, damaged: readonly PtmzError[]): string[] {
+  const warnings = damaged.map(({ message }) => `${message}; going on from ${path}`);
+  const build = currentBuild();
+  for (const key of ['simd', 'version', 'compiler', 'blas'] as const) {
+    if (build[key] === manifest.build[key]) continue;
+    const change = `${key} was '${manifest.build[key]}' and is '${build[key]}'`;
+    warnings.push(`${path}: ${change}; results may differ in the last digits from an uninterrupted run`);
+  }
+  return warnings;
+}
+
+/**
+ * Loads the newest whole checkpoint of a run, to measure it or to go on with `run.train()`: the result is the same, bit
+ * for bit, as without the interruption. `run.warnings` tells if a damaged checkpoint was passed over, or if another
+ * build or SIMD level wrote it.
+ *
+ * @param directory where the run was saved, or one of the checkpoints in it
+ * @throws PtmzError `DATA_MISSING` where there is no checkpoint, `CHECKSUM_MISMATCH` where all are damaged,
+ * `CHECKPOINT_MISMATCH` for another model or other data, `INVALID_ARGUMENT` where one of these is needed, `IO_ERROR`
+ * @example
+ * ```ts
+ * import { mkdtempSync, rmSync } from 'node:fs';
+ * import { digits, loadRun, trainResNet } from 'ptmz-native';
+ * const directory = mkdtempSync('run-');
+ * const data = await digits({ train: 200, test: 100 });
+ * using run = await trainResNet({ depth: 18, width: 2, data, batchSize: 50, epochs: 1, seeds: [0], saveTo: directory });
+ * using same = await loadRun(directory, { data });
+ * same.step === run.step; // true
+ * rmSync(directory, { recursive: true });
+ * ```
+ */
+export async function loadRun(directory: string, options: LoadRunOptions = {}): Promise<Run> {
+  checkString('directory', directory);
+  checkObject('options', options, ['data', 'model']);
+  const { checkpoint, damaged } = newestCheckpoint(directory);
+  const { path, manifest } = checkpoint;
+  const data = options.data ? checkDataSet(options.data) : await dataFor(manifest.data);
+  checkSameData(path, manifest.data, data);
+  const run = prepare({ ...manifest.settings, data, model: options.model ?? modelFor(manifest.model) });
+  try {
+    checkSameModel(path, manifest.model, run);
+    restore(run, checkpoint);
+    run.warnings = warningsOf(checkpoint, damaged);
+  } catch (error) {
+    run.dispose();
+    throw error;
+  }
+  return run;
+}

@@ -1,0 +1,188 @@
+/** Augmentation: against a step-by-step reference of crop, flip and rotation, and what it may and may not depend on. */
+import {
+  arrays,
+  evaluate,
+  linear,
+  prepare,
+  PtmzError,
+  type Augment,
+  type DataSet,
+  type Model,
+  type TrainOptions,
+} from 'ptmz-native';
+import { describe, expect, test } from 'vitest';
+import { augmentWords } from './support/philox.js';
+
+const [channels, height, width] = [2, 6, 5];
+const plane = height * width;
+const normalise = { mean: [0.3, 0.6], std: [0.5, 0.25] };
+
+/** Images without two equal pixels in a channel, so that each one that is moved is seen. */
+function images(count: number, kind: 'bytes' | 'floats' = 'bytes'): DataSet {
+  const bytes = Uint8Array.from({ length: count * channels * plane }, (_, i) => 1 + ((i * 37) % 251));
+  const pixels = kind === 'bytes' ? bytes : Float32Array.from(bytes, (x) => x / 255);
+  const labels = Array.from({ length: count }, (_, i) => i % 2);
+  const shape = [count, channels, height, width] as const;
+  return arrays({ images: pixels, shape, labels, normalise, test: { images: pixels, shape, labels } });
+}
+
+/** logits = w x with w = 0: the gradient of one step is a mean of x (+-1/2), and with it w tells what x was. */
+const probe: Model = {
+  name: 'probe',
+  input: [channels, height, width],
+  classes: 2,
+  build: (graph, x) =>
+    linear(
+      x.reshape([-1, channels * plane]),
+      graph.param('w', [2, channels * plane], { init: { kind: 'constant', value: 0 } }),
+    ),
+};
+
+type Image = number[][];
+
+/** A crop out of the image with zeros around it. */
+function crop(image: Image, padding: number, down: number, right: number): Image {
+  const zeros = () => new Array<number>(width + 2 * padding).fill(0);
+  const padded = Array.from({ length: height + 2 * padding }, zeros);
+  image.forEach((row, y) => row.forEach((pixel, x) => (padded[y + padding]![x + padding] = pixel)));
+  return image.map((row, y) => row.map((_, x) => padded[y + down]![x + right]!));
+}
+
+/** Counter-clockwise about the centre: each pixel takes the nearest one of the image before. */
+function rotate(image: Image, angle: number): Image {
+  const [cosine, sine] = [Math.cos(angle), Math.sin(angle)];
+  return image.map((row, i) =>
+    row.map((_, j) => {
+      const [x, y] = [j + 0.5 - width / 2, i + 0.5 - height / 2];
+      const [fromX, fromY] = [cosine * x - sine * y + width / 2, sine * x + cosine * y + height / 2];
+      return image[Math.floor(fromY)]?.[Math.floor(fromX)] ?? 0;
+    }),
+  );
+}
+
+/** One channel of a sample as the reference sees it. */
+function augmented(pixels: number[], { crop: c, flip = 0, rotate: degrees = 0 }: Augment, words: number[]): number[] {
+  let image: Image = Array.from({ length: height }, (_, y) => pixels.slice(y * width, (y + 1) * width));
+  const padding = c?.padding ?? 0;
+  const [down, right] = [0, 1].map((i) => Math.floor((words[i]! * (2 * padding + 1)) / 2 ** 32)) as [number, number];
+  const unit = (bits: number) => (bits >>> 8) * 2 ** -24;
+  image = crop(image, padding, down, right);
+  if (unit(words[2]!) < flip) image = image.map((row) => [...row].reverse());
+  if (degrees > 0) image = rotate(image, ((2 * unit(words[3]!) - 1) * degrees * Math.PI) / 180);
+  return image.flat();
+}
+
+/** What each epoch showed of a data set of one sample, normalised; read off the steps of the probe. */
+async function seen(data: DataSet, augment: Augment, seed: number, epochs: number): Promise<number[][]> {
+  const optimizer = { kind: 'sgd', momentum: 0 } as const;
+  const settings = { lr: 1e-9, schedule: 'constant', optimizer, dtype: 'float64' } as const;
+  using run = prepare({ model: probe, data, batchSize: 1, epochs, seeds: [seed], augment, ...settings });
+  const result: number[][] = [];
+  let before = new Array<number>(channels * plane).fill(0);
+  for (let step = 1; step <= epochs; step++) {
+    await run.train({ until: step });
+    // The label is 0: w[1] falls by lr * x / 2, up to changes of the softmax by lr^2.
+    const w = Array.from(run.stateDict(0)['w']!.data as Float64Array).slice(channels * plane);
+    result.push(w.map((x, i) => (before[i]! - x) * 2e9));
+    before = w;
+  }
+  return result;
+}
+
+function expected(data: DataSet, augment: Augment, seed: number, epoch: number): number[] {
+  const words = augmentWords(seed, epoch, 0);
+  const pixels = Array.from(data.train.image(0));
+  const scale = data.train.image(0) instanceof Uint8Array ? 1 / 255 : 1;
+  return normalise.mean.flatMap((mean, c) =>
+    augmented(pixels.slice(c * plane, (c + 1) * plane), augment, words).map(
+      (x) => (x * scale - mean) / normalise.std[c]!,
+    ),
+  );
+}
+
+describe('each epoch shows the image as the reference does', () => {
+  test.each<[string, Augment, 'bytes' | 'floats']>([
+    ['crop', { crop: { padding: 2 } }, 'bytes'],
+    ['a crop that may miss the image', { crop: { padding: 6 } }, 'bytes'],
+    ['flip', { flip: 0.5 }, 'bytes'],
+    ['always a flip', { flip: 1 }, 'bytes'],
+    ['rotation', { rotate: 20 }, 'bytes'],
+    ['half a turn', { rotate: 180 }, 'bytes'],
+    ['all', { crop: { padding: 2 }, flip: 0.5, rotate: 20 }, 'bytes'],
+    ['all, of floats', { crop: { padding: 2 }, flip: 0.5, rotate: 20 }, 'floats'],
+    ['nothing', {}, 'bytes'],
+  ])('%s', async (_, augment, kind) => {
+    const data = images(1, kind);
+    for (const seed of [3, 2 ** 40 + 7]) {
+      const got = await seen(data, augment, seed, 8);
+      got.forEach((image, epoch) => {
+        const reference = expected(data, augment, seed, epoch);
+        expect(Math.max(...image.map((x, i) => Math.abs(x - reference[i]!)))).toBeLessThan(1e-5);
+      });
+      const different = new Set(got.map((image) => image.map((x) => x.toFixed(3)).join()));
+      if (augment.crop || augment.rotate) expect(different.size).toBeGreaterThan(2);
+    }
+  });
+});
+
+describe('it is a function of seed, epoch and sample', () => {
+  const augment = { crop: { padding: 2 }, flip: 0.5, rotate: 20 };
+  const weights = (data: DataSet, { threads = 1, ...rest }: Partial<TrainOptions> & { threads?: number }) => {
+    const settings = { model: probe, data, epochs: 3, augment, dtype: 'float64', lr: 0.05, batchSize: 12 } as const;
+    const run = prepare({ ...settings, seeds: [5], ...rest });
+    return run.train({ threads });
+  };
+  const bits = (run: Awaited<ReturnType<typeof weights>>, member: number) => [...run.stateDict(member)['w']!.data];
+
+  test('not of other members and threads', async () => {
+    const data = images(30);
+    using alone = await weights(data, {});
+    using together = await weights(data, { seeds: [4, 5, 6], threads: 2 });
+    expect(bits(together, 1)).toEqual(bits(alone, 0));
+    expect(bits(together, 0)).not.toEqual(bits(alone, 0));
+  });
+
+  test('not of the batch size', async () => {
+    const data = images(30);
+    // So small a rate keeps all probabilities at 1/2: the weights become a sum over the images seen, per batch size.
+    const sums = async (batchSize: number) => {
+      const optimizer = { kind: 'sgd', momentum: 0 } as const;
+      using run = await weights(data, { batchSize, lr: 1e-9, optimizer, schedule: 'constant' });
+      return bits(run, 0).map((w) => Number(w) * 1e9 * batchSize);
+    };
+    const all = await sums(30);
+    for (const batchSize of [1, 6, 15])
+      (await sums(batchSize)).forEach((x, i) => expect(Math.abs(x - all[i]!)).toBeLessThan(1e-5));
+    expect(Math.max(...all.map(Math.abs))).toBeGreaterThan(1);
+  });
+
+  test('evaluation sees images as they are', async () => {
+    const data = images(20);
+    using run = await weights(data, {});
+    const { loss } = await evaluate(run, data.train);
+    expect(run.history.at(-1)!.testLoss).toEqual(loss);
+    const w = bits(run, 0).map(Number);
+    const own = Array.from({ length: 20 }, (_, n) => {
+      const x = Array.from(data.train.image(n), (p, i) => {
+        const c = Math.floor(i / plane);
+        return (p / 255 - normalise.mean[c]!) / normalise.std[c]!;
+      });
+      const z = [0, 1].map((k) => x.reduce((sum, xi, i) => sum + xi * w[k * x.length + i]!, 0));
+      return Math.log(Math.exp(z[0]!) + Math.exp(z[1]!)) - z[n % 2]!;
+    });
+    expect(loss[0]).toBeCloseTo(own.reduce((a, b) => a + b) / 20, 10);
+  });
+});
+
+test.each<[object, RegExp]>([
+  [{ crop: 4 }, /augment\.crop.*4/],
+  [{ crop: { padding: -1 } }, /augment\.crop\.padding.*-1/],
+  [{ crop: {} }, /augment\.crop\.padding.*undefined/],
+  [{ flip: 2 }, /augment\.flip.*2/],
+  [{ rotate: 200 }, /augment\.rotate.*200/],
+  [{ rotation: 20 }, /rotation/],
+])('%j is refused before any work', (augment, message) => {
+  const make = () => prepare({ model: probe, data: images(2), batchSize: 1, epochs: 1, seeds: [0], augment } as never);
+  expect(make).toThrow(PtmzError);
+  expect(make).toThrow(message);
+});
