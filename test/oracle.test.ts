@@ -10,6 +10,7 @@ import { relativeError } from '../lib/oracle/ops.js';
 import { runOracle } from '../lib/oracle/run.js';
 
 const fixtures = fileURLToPath(new URL('./oracle/fixtures', import.meta.url));
+const training = fileURLToPath(new URL('./oracle/training', import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), 'ptmz-oracle-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
@@ -85,6 +86,47 @@ describe('the oracle runner', () => {
     expect(lines).toContain('skipped models: 1 case, this version does not run rnn models');
     expect(await outcome(folder, { only: 'ops' })).toMatchObject({ passed: 1, skipped: 0, lines: [] });
     expect(await outcome(folder, { only: 'optim' })).toMatchObject({ passed: 0, skipped: 2 });
+  });
+
+  test('a ResNet with its training steps and two schedules pass; what is not run is named', async () => {
+    const { passed, failed, skipped, lines } = await outcome(training);
+    expect({ passed, failed, skipped }).toEqual({ passed: 3, failed: 0, skipped: 2 });
+    expect(lines).toEqual([
+      'skipped models: 1 case, this version does not run vit models',
+      expect.stringMatching(/^skipped optim: 1 case/),
+    ]);
+  });
+
+  test('a wrong digest, a wrong loss and a wrong rate fail their cases; so do weights of another formula', async () => {
+    const folder = join(directory, 'training');
+    cpSync(training, folder, { recursive: true });
+    const change = (file: string, from: (text: string) => string) =>
+      writeFileSync(join(folder, file), from(readFileSync(join(folder, file), 'utf8')));
+    change('models/resnet18_w8_stem7.json', (text) => {
+      const detail = JSON.parse(text) as { digests: Record<string, { proj: number[]; l2: number }> };
+      detail.digests['adamw.m']!.proj[2]! += 1e-2 * detail.digests['adamw.m']!.l2;
+      return JSON.stringify(detail);
+    });
+    const reference = join(folder, 'models/resnet18_w8_stem7.ref.safetensors');
+    const tensors = readSafetensors(reference);
+    (tensors.get('f64.sgd.losses')!.data as Float64Array)[4]! += 1e-3;
+    writeSafetensors(reference, tensors);
+    change('optim/optim.json', (text) => text.replace('"lr": [0.008', '"lr": [0.0081'));
+    const { passed, failed, lines } = await outcome(folder);
+    expect({ passed, failed }).toEqual({ passed: 1, failed: 2 });
+    const bad = lines.filter((line) => line.includes('FAILED')).map((line) => line.split(':')[0]!.trim());
+    expect(bad).toEqual([
+      'FAILED sgd.losses in float64',
+      'FAILED adamw.m in float64',
+      'FAILED sgd.losses in float32',
+      'FAILED adamw.m in float32',
+      'FAILED lr in schedule',
+    ]);
+    change('models/resnet18_w8_stem7.json', (text) =>
+      text.replace(/("weights_sha256":.*?"conv1.weight": ?")./s, '$1-'),
+    );
+    const { lines: messages } = await outcome(folder, { only: 'models' });
+    expect(messages[0]).toMatch(/DATA_MALFORMED: the weights of 'conv1.weight'/);
   });
 
   test('verbose prints every comparison', async () => {

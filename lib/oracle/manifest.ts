@@ -61,6 +61,7 @@ export interface ModelCase {
   id: string;
   /** `kind` says which other fields there are: {@link ResNetConfig}, {@link GPT2Config}, ... */
   config: { kind: string };
+  /** A file, or `formula` (see hash.ts). */
   weights: string;
   ref: string;
   detail: string;
@@ -85,6 +86,7 @@ export interface ModelDetail {
   index: FlatIndex;
   running_index: FlatIndex;
   digests: Record<string, Digest>;
+  weights_sha256: Record<string, string>;
 }
 
 export interface Manifest {

@@ -1,6 +1,8 @@
 /** Runs one model case: logits, loss, gradient and Hessian products in both modes, and training steps. */
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { PtmzError } from '../errors.js';
 import { readSafetensors } from '../formats/safetensors.js';
 import { Flat } from '../graph/flat.js';
 import { Graph } from '../graph/graph.js';
@@ -11,7 +13,7 @@ import { resnet } from '../models/resnet.js';
 import { crossEntropy } from '../nn/index.js';
 import type { RealType } from '../train/batches.js';
 import { pick, place, positions } from './flat.js';
-import { integers, uniform } from './hash.js';
+import { firstValues, integers, uniform } from './hash.js';
 import type { GPT2Config, ModelCase, ModelDetail, ResNetConfig } from './manifest.js';
 import { numbers, type CaseResult } from './ops.js';
 import { Reference } from './reference.js';
@@ -106,10 +108,25 @@ async function checkDerivatives(
   }
 }
 
+function storedWeights(path: string): Weights {
+  const stored = readSafetensors(path);
+  return (name) => numbers(stored.get(name), name);
+}
+
+function weightsByFormula(c: ModelCase, { weights_sha256: hashes }: ModelDetail): Weights {
+  const keys = Object.keys(hashes);
+  const weights = new Map<string, Float32Array>();
+  return (name, shape) => {
+    const values = weights.get(name) ?? firstValues(c.seed, c.id, name, shape, keys);
+    weights.set(name, values);
+    if (createHash('sha256').update(Buffer.from(values.buffer)).digest('hex') === hashes[name]) return values;
+    throw new PtmzError('DATA_MALFORMED', `the weights of '${name}' are not those of weights_sha256`);
+  };
+}
+
 async function runCase(c: ModelCase, directory: string, device: string) {
   const detail = JSON.parse(readFileSync(join(directory, c.detail), 'utf8')) as ModelDetail;
-  const stored = readSafetensors(join(directory, c.weights));
-  const weights: Weights = (name) => numbers(stored.get(name), name);
+  const weights = c.weights === 'formula' ? weightsByFormula(c, detail) : storedWeights(join(directory, c.weights));
   const reference = new Reference(c, readSafetensors(join(directory, c.ref)), detail.digests);
   const subject = subjects[c.config.kind]!(c);
   for (const dtype of ['float64', 'float32'] as const) {
