@@ -33,16 +33,17 @@ class Layers {
     return conv2d(x, weight, { stride, padding: (kernel - 1) / 2 });
   }
 
-  norm(name: string, x: Value): Value {
+  /** `residual` is called once the layer has its parameters, so that these are in torchvision's order. */
+  norm(name: string, x: Value, relu: boolean, residual?: () => Value): Value {
     const shape = [x.shape[1]!];
     const ones = { init: { kind: 'constant', value: 1 } } as const;
-    return batchNorm(x, {
+    const layer = {
       weight: this.graph.param(`${name}.weight`, shape, ones),
       bias: this.graph.param(`${name}.bias`, shape),
       runningMean: this.graph.buffer(`${name}.running_mean`, shape),
       runningVar: this.graph.buffer(`${name}.running_var`, shape, ones),
-      training: this.training,
-    });
+    };
+    return batchNorm(x, { ...layer, training: this.training, relu, ...(residual && { residual: residual() }) });
   }
 
   classifier(name: string, x: Value, classes: number): Value {
@@ -53,22 +54,22 @@ class Layers {
   /** The shortcut: x itself, or a strided 1x1 convolution where the block changes the shape. */
   shortcut(name: string, x: Value, out: number, stride: number): Value {
     if (stride === 1 && x.shape[1] === out) return x;
-    return this.norm(`${name}.downsample.1`, this.conv(`${name}.downsample.0`, x, out, 1, stride));
+    return this.norm(`${name}.downsample.1`, this.conv(`${name}.downsample.0`, x, out, 1, stride), false);
   }
 
   /** Two 3x3 convolutions. */
   basic(name: string, x: Value, planes: number, stride: number): Value {
-    const a = this.norm(`${name}.bn1`, this.conv(`${name}.conv1`, x, planes, 3, stride)).relu();
-    const b = this.norm(`${name}.bn2`, this.conv(`${name}.conv2`, a, planes, 3));
-    return b.add(this.shortcut(name, x, planes, stride)).relu();
+    const a = this.norm(`${name}.bn1`, this.conv(`${name}.conv1`, x, planes, 3, stride), true);
+    const b = this.conv(`${name}.conv2`, a, planes, 3);
+    return this.norm(`${name}.bn2`, b, true, () => this.shortcut(name, x, planes, stride));
   }
 
   /** 1x1, 3x3 with the stride (as torchvision), 1x1 to four times as many channels. */
   bottleneck(name: string, x: Value, planes: number, stride: number): Value {
-    const a = this.norm(`${name}.bn1`, this.conv(`${name}.conv1`, x, planes, 1)).relu();
-    const b = this.norm(`${name}.bn2`, this.conv(`${name}.conv2`, a, planes, 3, stride)).relu();
-    const c = this.norm(`${name}.bn3`, this.conv(`${name}.conv3`, b, 4 * planes, 1));
-    return c.add(this.shortcut(name, x, 4 * planes, stride)).relu();
+    const a = this.norm(`${name}.bn1`, this.conv(`${name}.conv1`, x, planes, 1), true);
+    const b = this.norm(`${name}.bn2`, this.conv(`${name}.conv2`, a, planes, 3, stride), true);
+    const c = this.conv(`${name}.conv3`, b, 4 * planes, 1);
+    return this.norm(`${name}.bn3`, c, true, () => this.shortcut(name, x, 4 * planes, stride));
   }
 }
 
@@ -101,7 +102,7 @@ export function resnet(options: ResNetOptions): Model {
     build(graph, x, { training }) {
       const layers = new Layers(graph, training);
       const [kernel, stride] = stem === 'cifar' ? [3, 1] : [7, 2];
-      let y = layers.norm('bn1', layers.conv('conv1', x, width, kernel, stride)).relu();
+      let y = layers.norm('bn1', layers.conv('conv1', x, width, kernel, stride), true);
       if (stem === 'imagenet') y = maxPool2d(y, 3, { stride: 2, padding: 1 });
       blocks[depth].forEach((count, stage) => {
         for (let i = 0; i < count; i++) {

@@ -1,6 +1,18 @@
 /** Normalisation: batch and layer norm, in two passes. */
 import { checkBoolean, checkNumber, checkObject, PtmzError } from '../errors.js';
-import { add, mean, mul, reciprocal, reshape, sqrt, square, sub } from '../graph/operators.js';
+import {
+  add,
+  concat,
+  mean,
+  mul,
+  reciprocal,
+  relu as rectify,
+  reshape,
+  slice,
+  sqrt,
+  square,
+  sub,
+} from '../graph/operators.js';
 import { elementCount, formatShape, sameShape, shapeMismatch, type Shape } from '../graph/shape.js';
 import type { Value } from '../graph/value.js';
 
@@ -20,9 +32,15 @@ export interface BatchNormOptions {
   momentum?: number;
   /** Added to the variance; default 1e-5. */
   eps?: number;
+  /** Shaped as x; added to the result. With it and `relu` the end of a residual block is one pass over memory. */
+  residual?: Value;
+  /** Whether negative results become 0, after the residual was added; default false. */
+  relu?: boolean;
 }
 
-const batchNormKeys = ['weight', 'bias', 'runningMean', 'runningVar', 'training', 'momentum', 'eps'] as const;
+const batchNormKeys = [
+  ...['weight', 'bias', 'runningMean', 'runningVar', 'training', 'momentum', 'eps', 'residual', 'relu'],
+] as const;
 
 /** (x - mean) / sqrt(variance + eps) * weight + bias, everything in shapes that broadcast. */
 function affine(centred: Value, variance: Value, eps: number, weight?: Value, bias?: Value): Value {
@@ -52,7 +70,8 @@ function affine(centred: Value, variance: Value, eps: number, weight?: Value, bi
  */
 export function batchNorm(x: Value, options: BatchNormOptions = {}): Value {
   checkObject('options of batchNorm', options, batchNormKeys);
-  const { weight, bias, runningMean, runningVar } = options;
+  const { weight, bias, runningMean, runningVar, residual } = options;
+  const relu = checkBoolean('relu of batchNorm', options.relu ?? false);
   const training = checkBoolean('training of batchNorm', options.training ?? true);
   const eps = checkNumber('eps of batchNorm', options.eps ?? 1e-5, 0);
   if (x.shape.length < 2) throw shapeMismatch('batchNorm', 'x (N,C,...)', x.shape);
@@ -60,6 +79,12 @@ export function batchNorm(x: Value, options: BatchNormOptions = {}): Value {
   for (const [name, value] of Object.entries({ weight, bias, runningMean, runningVar }))
     if (value && !sameShape(value.shape, [channels]))
       throw shapeMismatch('batchNorm', `x (N,C,...) and ${name} (C)`, x.shape, value.shape);
+  if (residual && !sameShape(residual.shape, x.shape))
+    throw shapeMismatch('batchNorm', 'a residual shaped as x', x.shape, residual.shape);
+  const finish = (value: Value) => {
+    const sum = residual ? add(value, residual) : value;
+    return relu ? rectify(sum) : sum;
+  };
   const perChannel = (value: Value) =>
     reshape(
       value,
@@ -69,7 +94,7 @@ export function batchNorm(x: Value, options: BatchNormOptions = {}): Value {
   if (!training) {
     if (!runningMean || !runningVar)
       throw new PtmzError('INVALID_ARGUMENT', 'batchNorm: expected runningMean and runningVar for training: false');
-    return affine(sub(x, perChannel(runningMean)), perChannel(runningVar), eps, scale, shift);
+    return finish(affine(sub(x, perChannel(runningMean)), perChannel(runningVar), eps, scale, shift));
   }
   const axes = x.shape.map((_, i) => i).filter((i) => i !== 1);
   const count = elementCount(x.shape) / channels;
@@ -78,13 +103,22 @@ export function batchNorm(x: Value, options: BatchNormOptions = {}): Value {
       'INVALID_ARGUMENT',
       `batchNorm: expected more than 1 number per channel when training, got x ${formatShape(x.shape)}`,
     );
-  const average = mean(x, axes, true);
-  const centred = sub(x, average);
-  const variance = mean(square(centred), axes, true);
+  const { graph } = x;
+  const row = (value: Value) => reshape(value, [1, channels]);
+  const centre = mean(x, axes, true);
+  const moments = concat([row(centre), row(mean(square(sub(x, centre)), axes, true))], 0);
+  const stats = graph.fused('batch_statistics', [x], [], [], moments);
+  const [average, variance] = [slice(stats, 0, 0, 1), slice(stats, 0, 1, 2)].map((value) =>
+    reshape(value, [channels]),
+  ) as [Value, Value];
   const momentum = checkNumber('momentum of batchNorm', options.momentum ?? 0.1, 0, 1);
   if (runningMean) track(runningMean, average, momentum);
   if (runningVar) track(runningVar, mul(variance, count / (count - 1)), momentum);
-  return affine(centred, variance, eps, scale, shift);
+  const composite = finish(affine(sub(x, perChannel(average)), perChannel(variance), eps, scale, shift));
+  if (!weight || !bias) return composite;
+  const kind = residual ? 'batch_norm_add' : 'batch_norm';
+  const inputs = [x, stats, weight, bias, ...(residual ? [residual] : [])];
+  return graph.fused(kind, inputs, [Number(relu)], [eps], composite);
 }
 
 /** running <- (1 - momentum) running + momentum statistic; a layer that is used twice tracks both times. */

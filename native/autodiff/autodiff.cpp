@@ -66,10 +66,14 @@ std::unordered_map<NodeId, NodeId> expand_fused(Graph& graph, const std::vector<
     if (inputs == n.inputs) {
       map[id] = id;
     } else if (n.op == Op::fused) {  // kept fused, but on rewritten inputs: its fallback follows by the same rewriting
-      const auto fallback = expand_fused(graph, {n.fallback}, chosen);
+      const auto fallback = map.find(n.fallback);
+      if (fallback == map.end()) {
+        stack.insert(stack.end(), {id, n.fallback});
+        continue;
+      }
       Attrs attrs = n.attrs;
       attrs.ints.erase(attrs.ints.begin());
-      map[id] = graph.add_fused(graph.fused(id), std::move(inputs), std::move(attrs), fallback.at(n.fallback));
+      map[id] = graph.add_fused(graph.fused(id), std::move(inputs), std::move(attrs), fallback->second);
     } else {
       map[id] = graph.add(n.op, std::move(inputs), n.attrs, n.shape);
     }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "autodiff/autodiff.h"
+#include "autodiff/batch_norm_rules.h"
 
 namespace ptmz {
 namespace {
@@ -184,6 +185,11 @@ Nodes fused_rule(const Rule& r) {
       return SoftmaxRules{r}.of_backward(r.x(0), r.x(1), r.g);
     case Fused::log_softmax_backward:
       return SoftmaxRules{r}.of_log_backward(r.x(0), r.x(1), r.g);
+    case Fused::batch_statistics:
+      return batch_statistics_rule(r.graph, r.y, r.g);
+    case Fused::batch_norm:
+    case Fused::batch_norm_add:
+      return batch_norm_rule(r.graph, r.y, r.g);
     default:
       break;
   }

@@ -13,6 +13,8 @@ const char* name(LaunchCode code) {
                                       "argmax",
                                       "iota",
                                       "random",
+                                      "to_lanes",
+                                      "from_lanes",
                                       "matmul",
                                       "conv2d",
                                       "conv2d_input",
@@ -21,7 +23,12 @@ const char* name(LaunchCode code) {
                                       "gather",
                                       "scatter_add",
                                       "softmax_cross_entropy",
-                                      "softmax_cross_entropy_backward"};
+                                      "softmax_cross_entropy_backward",
+                                      "batch_statistics",
+                                      "batch_norm",
+                                      "batch_norm_add",
+                                      "batch_norm_sums",
+                                      "batch_norm_input"};
   static_assert(std::size(names) == static_cast<size_t>(LaunchCode::count));
   return names[static_cast<int>(code)];
 }

@@ -7,6 +7,7 @@ namespace ptmz {
 
 inline constexpr int kLaunchRank = 8;
 inline constexpr int kMaxOperands = 16;
+inline constexpr int kLanesInt = 11;  // of a convolution's ints: its lanes, see compile/layout.h
 
 enum class DType : uint8_t { f32, f64, i32, u8 };
 
@@ -18,6 +19,8 @@ enum class LaunchCode : int32_t {
   argmax,
   iota,
   random,
+  to_lanes,    // (N,K) -> (N/lanes,K,lanes)
+  from_lanes,  // and back
   matmul,
   conv2d,
   conv2d_input,
@@ -27,6 +30,11 @@ enum class LaunchCode : int32_t {
   scatter_add,
   softmax_cross_entropy,
   softmax_cross_entropy_backward,
+  batch_statistics,
+  batch_norm,
+  batch_norm_add,
+  batch_norm_sums,
+  batch_norm_input,
   count
 };
 const char* name(LaunchCode code);

@@ -9,6 +9,9 @@
 namespace ptmz {
 namespace {
 
+// Floating-point operations from which a convolution is worth a layout of its own.
+constexpr double kLeastLanesWork = 1e5;
+
 class Lowering {
  public:
   Lowering(const Graph& graph, const Groups& groups, const std::vector<bool>& varies,
@@ -17,6 +20,7 @@ class Lowering {
         groups_(groups),
         varies_(varies),
         slot_varies_(slot_varies),
+        real_(real),
         real_bytes_(real == DType::f64 ? 8 : 4) {
     for (const Output& o : outputs) places_[o.node].push_back(o);
   }
@@ -40,9 +44,14 @@ class Lowering {
   }
 
   // Where a launch that computes node `id` densely should write: its output slot if it can, else a new value.
-  View target(NodeId id) {
+  View target(NodeId id, int64_t lanes = 0) {
     const Node& n = graph_[id];
     const bool varies = varies_[id];
+    if (lanes > 0) {
+      View view = new_value(n.shape, false, varies);
+      view.lanes = lanes;
+      return views_[id] = view;
+    }
     const auto places = places_.find(id);
     if (places != places_.end())
       for (Output& o : places->second) {
@@ -54,9 +63,37 @@ class Lowering {
     return views_[id] = new_value(n.shape, n.kind == Kind::index, varies);
   }
 
+  // The lanes in which node `id` was computed; 0: it is plain, or a view.
+  int64_t lanes_of(NodeId id) const {
+    const auto found = views_.find(id);
+    return found == views_.end() ? 0 : found->second.lanes;
+  }
+
+  // The value of `id` in lanes: itself, or a copy made once.
+  View in_lanes(NodeId id, int64_t lanes) {
+    if (lanes_of(id) == lanes) return views_.at(id);
+    const auto found = lane_copies_.find(id);
+    if (found != lane_copies_.end()) return found->second;
+    const View source = dense(id);
+    View copy = new_value(source.shape, false, source.varies);
+    copy.lanes = lanes;
+    emit_reorder(LaunchCode::to_lanes, id, copy, source, lanes);
+    return lane_copies_[id] = copy;
+  }
+
+  // The value of `id` for a launch over (N/lanes,C,H,W,lanes). Whole tensors come in lanes, broadcasts as they are.
+  View split_view(NodeId id, int64_t lanes) {
+    if (lanes_of(id) == lanes) return split(views_.at(id), lanes);
+    const View& plain = view(id);
+    bool whole = plain.buffer >= 0;
+    for (size_t d = 0; d < plain.shape.size(); ++d) whole = whole && (plain.shape[d] == 1 || plain.strides[d] != 0);
+    return split(whole ? in_lanes(id, lanes) : plain, lanes);
+  }
+
+  // Where and how the value of `id` can be read by strides.
   const View& view(NodeId id) {
     const auto found = views_.find(id);
-    if (found != views_.end()) return found->second;
+    if (found != views_.end()) return found->second.lanes > 0 ? from_lanes(id) : found->second;
     const Node& n = graph_[id];
     const auto strides = dense_strides(n.shape);
     switch (n.op) {
@@ -83,6 +120,15 @@ class Lowering {
       default:
         throw Error("INTERNAL", std::string("lowering met an unemitted ") + info(n.op).name);
     }
+  }
+
+  const View& from_lanes(NodeId id) {
+    const auto found = copies_.find(id);
+    if (found != copies_.end()) return found->second;
+    const View source = views_.at(id);
+    const View copy = new_value(source.shape, false, source.varies);
+    emit_reorder(LaunchCode::from_lanes, id, copy, source, source.lanes);
+    return copies_[id] = copy;
   }
 
   // The value of `id` row-major in memory: itself, or a copy made once.
@@ -134,11 +180,29 @@ class Lowering {
     finish(l);
   }
 
+  void emit_reorder(LaunchCode code, NodeId node, const View& to, const View& from, int64_t lanes) {
+    const Shape& s = to.shape;
+    Launch l = begin(code, node, to.varies, {s[0], element_count(s) / s[0]});
+    operand(l, to, {0, 3});
+    operand(l, from, {0, 3});
+    l.ints[kLanesInt] = lanes;
+    finish(l);
+  }
+
   // ---- elementwise groups
+
+  // The lanes that a launch of these members should walk in: those of what it reads.
+  int64_t lanes_of_group(const std::vector<NodeId>& members, NodeId result) const {
+    int64_t lanes = lanes_of(result);
+    for (NodeId id : members)
+      for (NodeId i : graph_[id].inputs) lanes = std::max(lanes, lanes_of(i));
+    return lanes;
+  }
 
   // Appends the group's instructions; `l` gets one operand per value read from outside. Returns the result's register.
   // Temporaries take the lowest free register, so that a long chain keeps few blocks in the first-level cache.
-  void emit_group(Launch& l, const std::vector<NodeId>& members, NodeId result, const std::vector<int64_t>* axes) {
+  void emit_group(Launch& l, const std::vector<NodeId>& members, NodeId result, int64_t lanes,
+                  const std::vector<int64_t>* axes) {
     std::map<NodeId, int> reads, last_use;
     std::vector<NodeId> order;
     for (NodeId id : members)
@@ -149,7 +213,10 @@ class Lowering {
         order.push_back(i);
       }
     if (members.empty()) order.push_back(result), reads[result] = 0;
-    for (NodeId i : order) axes ? operand(l, view(i), *axes) : operand(l, view(i));
+    for (NodeId i : order) {
+      const View v = lanes > 0 ? split_view(i, lanes) : view(i);
+      axes ? operand(l, v, *axes) : operand(l, v);
+    }
 
     std::map<NodeId, int> where = reads;
     std::vector<bool> busy(order.size(), true);
@@ -176,40 +243,57 @@ class Lowering {
   }
 
   void emit_map(NodeId id) {
-    Launch l = begin(LaunchCode::map, id, varies_[id], graph_.shape(id));
-    operand(l, target(id));
-    emit_group(l, groups_.members.at(id), id, nullptr);
+    const std::vector<NodeId>& members = groups_.members.at(id);
+    const int64_t lanes = lanes_of_group(members, id);
+    const View to = target(id, lanes);
+    const View out = lanes > 0 ? split(to, lanes) : to;
+    Launch l = begin(LaunchCode::map, id, varies_[id], out.shape);
+    operand(l, out);
+    emit_group(l, members, id, lanes, nullptr);
     collapse(l);
     finish(l);
   }
 
-  // Iteration space of a reduction: kept axes, then reduced ones.
+  // Iteration space of a reduction: kept axes in the order of the output, then reduced ones.
   void emit_reduce(NodeId id) {
     const Node& n = graph_[id];
+    const auto found = groups_.members.find(id);
+    const std::vector<NodeId> members = found == groups_.members.end() ? std::vector<NodeId>{} : found->second;
+    const int64_t lanes = n.op == Op::argmax ? 0 : lanes_of_group(members, n.inputs[0]);
+    const View to = target(id);
+    const View out = lanes > 0 ? split(to, lanes) : to;
     const Shape& full = graph_.shape(n.inputs[0]);
     std::vector<bool> reduced(full.size());
     for (int64_t axis : n.attrs.ints) reduced[axis] = true;
+    Shape walked = full;
+    std::vector<int64_t> order;
+    for (size_t d = 0; d < full.size(); ++d) order.push_back(static_cast<int64_t>(d));
+    if (lanes > 0) {
+      reduced.push_back(reduced[0]);
+      walked[0] /= lanes;
+      walked.push_back(lanes);
+      // Images lie next to each other in a plain output, and pixels of an image in the lanes of the input.
+      order = reduced[0] ? std::vector<int64_t>{0, 1, 2, 3, 4} : std::vector<int64_t>{0, 4, 1, 2, 3};
+    }
     std::vector<int64_t> axes;
     Shape space;
     for (int pass = 0; pass < 2; ++pass)
-      for (size_t d = 0; d < full.size(); ++d)
+      for (int64_t d : order)
         if (reduced[d] == (pass == 1)) {
-          axes.push_back(static_cast<int64_t>(d));
-          space.push_back(full[d]);
+          axes.push_back(d);
+          space.push_back(walked[d]);
         }
     const LaunchCode code = n.op == Op::sum   ? LaunchCode::reduce_sum
                             : n.op == Op::max ? LaunchCode::reduce_max
                                               : LaunchCode::argmax;
     Launch l = begin(code, id, varies_[id], space);
-    l.kept_rank = static_cast<int32_t>(full.size() - n.attrs.ints.size());
-    const View to = target(id);
-    operand(l, to, axes);
+    l.kept_rank = static_cast<int32_t>(std::count(reduced.begin(), reduced.end(), false));
+    operand(l, out, axes);
     for (int32_t d = l.kept_rank; d < l.rank; ++d) l.operands[0].strides[d] = 0;
-    const auto group = groups_.members.find(id);
     if (n.op == Op::argmax) {
       operand(l, view(n.inputs[0]), axes);
     } else {
-      emit_group(l, group == groups_.members.end() ? std::vector<NodeId>{} : group->second, n.inputs[0], &axes);
+      emit_group(l, members, n.inputs[0], lanes, &axes);
     }
     collapse(l);
     l.column = innermost_is_kept(l);
@@ -296,27 +380,28 @@ class Lowering {
 
   void emit_conv(NodeId id) {
     const Node& n = graph_[id];
-    const View a = dense(n.inputs[0]), b = dense(n.inputs[1]);
     const ConvAttrs conv = ConvAttrs::from(n.attrs.ints.data());
     const Shape &sa = graph_.shape(n.inputs[0]), &sb = graph_.shape(n.inputs[1]);
-    // (images, in channels, out channels) from whichever two of x, w, y are given.
-    int64_t images, in, out;
-    LaunchCode code;
-    if (n.op == Op::conv2d) {
-      code = LaunchCode::conv2d;
-      images = sa[0], in = sa[1], out = sb[0];
-    } else if (n.op == Op::conv2d_input) {
-      code = LaunchCode::conv2d_input;
-      images = sb[0], in = n.shape[1], out = sa[0];
-    } else {
-      code = LaunchCode::conv2d_weight;
-      images = sa[0], in = sa[1], out = sb[1];
-    }
+    // (images, in channels, out channels) from whichever two of x, w, y are given; `a`, `b`: which of these are images.
+    const bool weight = n.op == Op::conv2d_weight, a = n.op != Op::conv2d_input, b = n.op != Op::conv2d;
+    const LaunchCode code = weight ? LaunchCode::conv2d_weight
+                            : a    ? LaunchCode::conv2d
+                                   : LaunchCode::conv2d_input;
+    const int64_t images = a ? sa[0] : sb[0], in = a ? sa[1] : n.shape[1], out = weight ? sb[1] : a ? sb[0] : sa[0];
+    const double work = 2.0 * static_cast<double>(images * out * conv.out_h() * conv.out_w()) *
+                        static_cast<double>(in / conv.groups * conv.kh * conv.kw);
+    // A tiny one costs more to reorder than it gains.
+    const int64_t lanes = work < kLeastLanesWork ? 0 : lanes_for(a ? sa : sb, real_);
+    const auto operand_view = [&](NodeId input, bool is_images) {
+      return lanes > 0 && is_images ? in_lanes(input, lanes) : dense(input);
+    };
+    const View first = operand_view(n.inputs[0], a), second = operand_view(n.inputs[1], b);
     Launch l = begin(code, id, varies_[id], {images, in, conv.h, conv.w, out, conv.out_h(), conv.out_w()});
-    operand(l, target(id));
-    operand(l, a);
-    operand(l, b);
+    operand(l, target(id, weight ? 0 : lanes));
+    operand(l, first);
+    operand(l, second);
     std::copy(n.attrs.ints.begin(), n.attrs.ints.end(), l.ints);
+    l.ints[kLanesInt] = lanes;
     finish(l);
   }
 
@@ -388,10 +473,51 @@ class Lowering {
   }
 
   void emit_fused(NodeId id) {
+    switch (graph_.fused(id)) {
+      case Fused::softmax_cross_entropy:
+        return emit_rows(id, LaunchCode::softmax_cross_entropy);
+      case Fused::softmax_cross_entropy_backward:
+        return emit_rows(id, LaunchCode::softmax_cross_entropy_backward);
+      case Fused::batch_statistics:
+        return emit_batch_norm(id, LaunchCode::batch_statistics, 0b1);
+      case Fused::batch_norm:
+        return emit_batch_norm(id, LaunchCode::batch_norm, 0b1);
+      case Fused::batch_norm_add:
+        return emit_batch_norm(id, LaunchCode::batch_norm_add, 0b10001);
+      case Fused::batch_norm_sums:
+        return emit_batch_norm(id, LaunchCode::batch_norm_sums, 0b11);
+      case Fused::batch_norm_input:
+        return emit_batch_norm(id, LaunchCode::batch_norm_input, 0b11);
+      default:
+        throw Error("INTERNAL", std::string("no launch for fused ") + info(graph_.fused(id)).name);
+    }
+  }
+
+  // Inputs whose bit is set in `whole` are (N,C,...), as the output is unless it is (2,C); the others are per channel.
+  void emit_batch_norm(NodeId id, LaunchCode code, unsigned whole) {
     const Node& n = graph_[id];
-    const Fused kind = graph_.fused(id);
-    const LaunchCode code = kind == Fused::softmax_cross_entropy ? LaunchCode::softmax_cross_entropy
-                                                                 : LaunchCode::softmax_cross_entropy_backward;
+    int64_t lanes = 0;
+    for (size_t i = 0; i < n.inputs.size(); ++i)
+      if (whole >> i & 1) lanes = std::max(lanes, lanes_of(n.inputs[i]));
+    std::vector<View> inputs;
+    for (size_t i = 0; i < n.inputs.size(); ++i) {
+      const NodeId input = n.inputs[i];
+      inputs.push_back(!(whole >> i & 1) ? readable(input) : lanes > 0 ? in_lanes(input, lanes) : dense(input));
+    }
+    const Shape& s = graph_.shape(n.inputs[0]);
+    const int64_t outer = lanes > 0 ? s[0] / lanes : s[0];
+    const bool per_channel = code == LaunchCode::batch_statistics || code == LaunchCode::batch_norm_sums;
+    Launch l = begin(code, id, varies_[id], {outer, s[1], element_count(s) / (outer * s[1])});
+    operand(l, target(id, per_channel ? 0 : lanes));
+    for (const View& v : inputs) operand(l, v);
+    std::copy(n.attrs.ints.begin() + 1, n.attrs.ints.end(), l.ints);
+    std::copy(n.attrs.reals.begin(), n.attrs.reals.end(), l.reals);
+    finish(l);
+  }
+
+  // Softmax cross-entropy and its gradient: one number or row per row of logits.
+  void emit_rows(NodeId id, LaunchCode code) {
+    const Node& n = graph_[id];
     std::vector<View> inputs{readable(n.inputs[0])};
     for (size_t i = 1; i < n.inputs.size(); ++i) inputs.push_back(view(n.inputs[i]));
     Launch l = begin(code, id, varies_[id], graph_.shape(n.inputs[0]));
@@ -465,9 +591,10 @@ class Lowering {
   const Groups& groups_;
   const std::vector<bool>& varies_;
   const std::vector<bool>& slot_varies_;
+  const DType real_;
   const int64_t real_bytes_;
   std::map<NodeId, std::vector<Output>> places_;
-  std::map<NodeId, View> views_, copies_;
+  std::map<NodeId, View> views_, copies_, lane_copies_;
   Lowered out_;
 };
 

@@ -13,6 +13,8 @@ struct View {
   int64_t offset = 0;
   Shape shape, strides;
   double value = 0;
+  // 0: plain, addressed by strides. Else memory is [N/lanes][C][H][W][lanes], dense: images in the SIMD lanes.
+  int64_t lanes = 0;
 };
 
 Shape dense_strides(const Shape& shape);
@@ -23,6 +25,11 @@ View expanded(const View& view, const Shape& shape);
 View sliced(const View& view, const std::vector<int64_t>& start_stop_step);
 // The same elements under another shape, where strides can say it.
 std::optional<View> reshaped(const View& view, const Shape& shape);
+
+// The lanes that images (N,C,H,W) are kept in by the convolutions and by what follows them; 0: none.
+int64_t lanes_for(const Shape& images, DType real);
+// (N,C,H,W) as (N/lanes,C,H,W,lanes), of a plain view or of one in these lanes.
+View split(const View& view, int64_t lanes);
 
 // A launch's iteration space: drops axes of size 1 and merges neighbours that every operand walks as one, within
 // [0, kept_rank) and [kept_rank, rank) separately.

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "runtime/memory.h"
+#include "runtime/profile.h"
 
 namespace ptmz {
 namespace {
@@ -36,6 +37,7 @@ struct Walk {
   // One launch on `threads` threads whose scratch begins at `first_scratch`.
   void launch(const Launch& l, int64_t member, int arena, int threads, int first_scratch) const {
     if (options.stop != nullptr && *options.stop) throw Error("ABORTED", "the run was aborted");
+    const ProfiledLaunch profiled(program, l);
     void* pointers[kMaxOperands];
     for (int32_t i = 0; i < l.operand_count; ++i) pointers[i] = address(l.operands[i], member, arena);
     const auto part = [&](int64_t begin, int64_t end, int worker) {

@@ -35,8 +35,14 @@ static inline int64_t scatter_block(int64_t in_axis, int64_t out_axis) {
   return items_per_block(in_axis + out_axis, 16);
 }
 
+// Elements of each image per block of a reordering.
+static inline int64_t reorder_block(int64_t lanes) { return kMapBlock / lanes; }
+
 // Rows of the fused softmax kernels per block.
 static inline int64_t row_block(int64_t columns) { return items_per_block(columns, 1); }
+
+// Runs of one channel per block of batch norm.
+static inline int64_t run_block(int64_t run) { return items_per_block(run, 1); }
 
 // Blocks of a launch; contractions are cut elsewhere and give 0.
 static inline int64_t block_count(const Launch& launch) {
@@ -50,6 +56,9 @@ static inline int64_t block_count(const Launch& launch) {
     case LaunchCode::random:
     case LaunchCode::gather:
       return ceil_divide(count, kMapBlock);
+    case LaunchCode::to_lanes:
+    case LaunchCode::from_lanes:
+      return ceil_divide(shape[1], reorder_block(launch.ints[kLanesInt])) * (shape[0] / launch.ints[kLanesInt]);
     case LaunchCode::reduce_sum:
     case LaunchCode::reduce_max:
       return ceil_divide(kept, reduce_block(count / kept, launch.column));
@@ -62,6 +71,13 @@ static inline int64_t block_count(const Launch& launch) {
     case LaunchCode::softmax_cross_entropy:
     case LaunchCode::softmax_cross_entropy_backward:
       return ceil_divide(shape[0], row_block(shape[1]));
+    case LaunchCode::batch_statistics:
+    case LaunchCode::batch_norm_sums:
+      return shape[1];
+    case LaunchCode::batch_norm:
+    case LaunchCode::batch_norm_add:
+    case LaunchCode::batch_norm_input:
+      return ceil_divide(shape[0] * shape[1], run_block(shape[2]));
     default:
       return 0;
   }

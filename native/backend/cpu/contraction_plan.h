@@ -28,6 +28,7 @@ static inline int64_t wanted_blocks(double work) {
 struct Convolution {
   int64_t n, c, h, w, o, oh, ow;
   int64_t stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, kh, kw;
+  int64_t lanes;  // images per set in [N/lanes][C][H][W][lanes], the layout of x and y; 0: they are plain
   int64_t group_c() const { return c / groups; }
   int64_t group_o() const { return o / groups; }
   int64_t taps() const { return kh * kw; }
@@ -36,7 +37,7 @@ struct Convolution {
 
 static inline Convolution read_convolution(const Launch& launch) {
   const int64_t *s = launch.shape, *i = launch.ints;
-  return {s[0], s[1], s[2], s[3], s[4], s[5], s[6], i[0], i[1], i[2], i[3], i[4], i[5], i[6], i[9], i[10]};
+  return {s[0], s[1], s[2], s[3], s[4], s[5], s[6], i[0], i[1], i[2], i[3], i[4], i[5], i[6], i[9], i[10], i[kLanesInt]};
 }
 
 // The part of a source plane that a band of rows needs, with its zero border. Columns always cover the whole plane.
@@ -75,9 +76,10 @@ struct GatherPlan {
   int64_t tile_channels;  // computed before they are written out
   int64_t image_blocks, row_blocks, channel_blocks;
   int64_t window_positions;  // of one source channel
-  int64_t window_bytes, output_bytes, table_entries;
+  int64_t window_bytes, output_bytes;
   int64_t blocks, scratch_bytes;
 };
+constexpr int64_t kRunsBytes = 80;  // one entry of the kernel's table of runs
 
 // Images that are worked on together; small planes take more, so that the inner loops have enough to do.
 static inline int64_t images_together(int64_t images, int64_t positions, int64_t enough) {
@@ -118,10 +120,9 @@ static inline GatherPlan plan_gather(const Launch& launch, int64_t element_bytes
   p.window_bytes = round_up(p.sources * p.window_positions * lane_bytes, kCacheLine);
   p.output_bytes = p.tile_channels * positions * lane_bytes + 16 * kCacheLine;  // a transpose may read past the end
   p.output_bytes = round_up(p.output_bytes, kCacheLine);
-  p.table_entries = positions * (lane_bytes / 16);  // the narrowest vectors have 16 bytes
   const int64_t classes = p.input ? s.stride_h * s.stride_w : 1;
   p.blocks = others * p.row_blocks * p.channel_blocks;
-  p.scratch_bytes = p.window_bytes + p.output_bytes + 8 * (2 * s.taps() + 4 * classes) + 8 * p.table_entries +
+  p.scratch_bytes = p.window_bytes + p.output_bytes + 16 * s.taps() + kRunsBytes * classes +
                     4 * round_up(p.window_positions, 2);
   return p;
 }
@@ -173,7 +174,7 @@ static inline WeightPlan plan_weight(const Launch& launch, int64_t element_bytes
   p.window_bytes = round_up(c * p.window_positions * lane_bytes, kCacheLine);
   p.output_bytes = round_up(o * p.step_rows * s.ow * lane_bytes, kCacheLine);
   p.scratch_bytes = p.window_bytes + p.output_bytes + p.accumulator_bytes + 8 * c * s.taps() +
-                    4 * round_up(p.window_positions + 2 * p.step_rows * s.ow, 2);
+                    4 * round_up(p.window_positions + p.step_rows * s.ow, 2);
   return p;
 }
 

@@ -10,7 +10,9 @@ namespace ptmz::cpu {
 static inline bool is_widened(const Launch& launch, DType real) {
   const bool convolution = launch.code == LaunchCode::conv2d || launch.code == LaunchCode::conv2d_input ||
                            launch.code == LaunchCode::conv2d_weight;
-  return convolution && real == DType::f32 && read_convolution(launch).work() < kTinyWork;
+  if (!convolution || real != DType::f32) return false;
+  const Convolution s = read_convolution(launch);
+  return s.lanes == 0 && s.work() < kTinyWork;
 }
 
 // Elements of operand i of a convolution.

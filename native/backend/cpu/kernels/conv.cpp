@@ -3,7 +3,7 @@
 // Both compute out[d][p] = sum over source channels s and taps t of w(d, s, t) * window[s][base(p) + offset(t)]. For
 // conv2d every tap serves every pixel. For conv2d_input a pixel (r, c) of x takes the taps with
 // (r + pad - k * dilation) divisible by the stride, so pixels fall into stride_h * stride_w classes, each with its
-// taps.
+// taps. Pixels of one class in one row are a run: neighbours there are neighbours in the window.
 #include "backend/cpu/kernels/conv.h"
 
 #include "backend/cpu/kernels/lanes.h"
@@ -11,171 +11,231 @@
 namespace ptmz::cpu::PTMZ_SIMD_LEVEL {
 namespace {
 
-struct PixelClass {
-  int64_t tap_begin, tap_end, pixel_begin, pixel_end;
+// Rows of equally many pixels that take the same taps. Offsets and steps are in elements, lanes included.
+struct Runs {
+  int64_t tap_begin, tap_end;
+  int64_t rows, pixels;
+  int64_t base, base_row, base_step;        // in the window: of the first pixel, from row to row, pixel to pixel
+  int64_t target, target_row, target_step;  // in the output plane
 };
 
 // What a block looks up while it computes; lies in scratch.
 struct Tables {
-  int64_t* tap_offset;  // in the window, relative to a pixel's base
+  int64_t* tap_offset;  // elements in the window, relative to a pixel's base
   int64_t* tap_weight;  // element of a (KH,KW) kernel
-  PixelClass* classes;
-  int64_t class_count;
-  int32_t *base, *target;  // of each pixel, by class: in the window and in the output tile
-  int32_t* position;       // of each source element in the window
+  Runs* runs;
+  int64_t run_count;
+  int32_t* position;  // of each source element in the window
 };
 
-void fill_forward(Tables& t, const Convolution& s, const Window& window, int64_t rows) {
-  for (int64_t i = 0; i < s.taps(); ++i) {
-    t.tap_offset[i] = i / s.kw * s.dilation_h * window.columns + i % s.kw * s.dilation_w;
-    t.tap_weight[i] = i;
-  }
-  const int64_t pixels = rows * s.ow;
-  for (int64_t r = 0, p = 0; r < rows; ++r) {
-    for (int64_t c = 0; c < s.ow; ++c, ++p) {
-      t.base[p] = static_cast<int32_t>(r * s.stride_h * window.columns + c * s.stride_w);
-      t.target[p] = static_cast<int32_t>(p);
-    }
-  }
-  t.classes[0] = {0, s.taps(), 0, pixels};
-  t.class_count = 1;
+static_assert(sizeof(Runs) == kRunsBytes);
+
+// Rows that follow each other without a gap, here and in the output, are one long row.
+void join_rows(Runs& runs) {
+  if (runs.base_row != runs.pixels * runs.base_step || runs.target_row != runs.pixels * runs.target_step) return;
+  runs.pixels *= runs.rows;
+  runs.rows = 1;
 }
 
-void fill_input(Tables& t, const Convolution& s, const Window& window, int64_t row_begin, int64_t rows) {
-  int64_t taps = 0, pixels = 0;
-  t.class_count = 0;
+void fill_forward(Tables& t, const Convolution& s, const Window& window, int64_t rows, int64_t lanes) {
+  for (int64_t i = 0; i < s.taps(); ++i) {
+    t.tap_offset[i] = lanes * (i / s.kw * s.dilation_h * window.columns + i % s.kw * s.dilation_w);
+    t.tap_weight[i] = i;
+  }
+  t.runs[0] = {0,
+               s.taps(),
+               rows,
+               s.ow,
+               0,
+               lanes * s.stride_h * window.columns,
+               lanes * s.stride_w,
+               0,
+               lanes * s.ow,
+               lanes};
+  join_rows(t.runs[0]);
+  t.run_count = 1;
+}
+
+void fill_input(Tables& t, const Convolution& s, const Window& window, int64_t row_begin, int64_t rows, int64_t lanes) {
+  int64_t taps = 0;
+  t.run_count = 0;
   for (int64_t i = 0; i < s.stride_h; ++i) {
     for (int64_t j = 0; j < s.stride_w; ++j) {
-      PixelClass& cls = t.classes[t.class_count++];
-      cls.tap_begin = taps;
-      cls.pixel_begin = pixels;
+      Runs runs = {};
+      runs.tap_begin = taps;
       for (int64_t tap = 0; tap < s.taps(); ++tap) {
         const int64_t kh = tap / s.kw * s.dilation_h, kw = tap % s.kw * s.dilation_w;
         if (kh % s.stride_h != i || kw % s.stride_w != j) continue;
-        t.tap_offset[taps] = -(kh / s.stride_h) * window.columns - kw / s.stride_w;
+        t.tap_offset[taps] = -lanes * (kh / s.stride_h * window.columns + kw / s.stride_w);
         t.tap_weight[taps++] = tap;
       }
-      for (int64_t r = 0; r < rows; ++r) {
-        const int64_t row = row_begin + r + s.pad_h;
-        if (row % s.stride_h != i) continue;
-        for (int64_t c = (j + s.stride_w - s.pad_w % s.stride_w) % s.stride_w; c < s.w; c += s.stride_w, ++pixels) {
-          const int64_t from =
-              (row / s.stride_h - window.row) * window.columns + (c + s.pad_w) / s.stride_w - window.column;
-          t.base[pixels] = static_cast<int32_t>(from);
-          t.target[pixels] = static_cast<int32_t>(r * s.w + c);
-        }
-      }
-      cls.tap_end = taps;
-      cls.pixel_end = pixels;
+      runs.tap_end = taps;
+      // The first row and column of x in this class.
+      const int64_t r = (i + s.stride_h - (row_begin + s.pad_h) % s.stride_h) % s.stride_h;
+      const int64_t c = (j + s.stride_w - s.pad_w % s.stride_w) % s.stride_w;
+      if (r >= rows || c >= s.w) continue;
+      runs.rows = ceil_divide(rows - r, s.stride_h);
+      runs.pixels = ceil_divide(s.w - c, s.stride_w);
+      runs.base = lanes * (((row_begin + r + s.pad_h) / s.stride_h - window.row) * window.columns +
+                           (c + s.pad_w) / s.stride_w - window.column);
+      runs.base_row = lanes * window.columns;
+      runs.base_step = lanes;
+      runs.target = lanes * (r * s.w + c);
+      runs.target_row = lanes * s.stride_h * s.w;
+      runs.target_step = lanes * s.stride_w;
+      join_rows(runs);
+      t.runs[t.run_count++] = runs;
     }
   }
 }
 
-// Every pixel once more for each further set of lanes.
-void repeat_pixels(Tables& t, int64_t sets, int64_t pixels, int64_t window_set, int64_t output_set) {
-  if (sets == 1) return;
-  int64_t end = sets * pixels;
-  for (int64_t k = t.class_count - 1; k >= 0; --k) {
-    PixelClass& cls = t.classes[k];
-    const int64_t count = cls.pixel_end - cls.pixel_begin;
-    const int64_t begin = end - sets * count;
-    for (int64_t set = sets - 1; set >= 0; --set) {
-      for (int64_t i = count - 1; i >= 0; --i) {
-        t.base[begin + set * count + i] = static_cast<int32_t>(t.base[cls.pixel_begin + i] + set * window_set);
-        t.target[begin + set * count + i] = static_cast<int32_t>(t.target[cls.pixel_begin + i] + set * output_set);
-      }
-    }
-    cls.pixel_begin = begin;
-    cls.pixel_end = end;
-    end = begin;
-  }
-}
-
-// A tile of M destination channels by P pixels, held in registers.
 template <typename T>
 struct Weights {
   const T* data;
   int64_t destination, source;  // elements between channels
 };
-template <typename V>
+template <typename T>
 struct Tile {
-  const V* window;
+  const T* window;
   int64_t sources, window_plane;
-  V* output;
+  T* output;
   int64_t output_plane;
 };
 
-template <int M, int P, typename T, typename V>
-__attribute__((noinline)) void accumulate(const Tile<V>& tile, const Weights<T>& w, const Tables& t,
-                                          const PixelClass& cls, int64_t pixel) {
-  const int64_t *offset = t.tap_offset, *weight = t.tap_weight;
-  const V* from[P];
-#pragma GCC unroll 8
-  for (int i = 0; i < P; ++i) from[i] = tile.window + t.base[pixel + i];
-  V sums[M][P] = {};
+// M destination channels by R rows of P vectors, held in registers. `Step` = 0: vectors follow each other, here and in
+// the output; else they are base_step and target_step apart.
+template <int M, int R, int P, bool Strided, typename V, typename T>
+__attribute__((noinline)) void accumulate(const Tile<T>& tile, const Weights<T>& w, const Tables& t, const Runs& runs,
+                                          int64_t base, int64_t target) {
+  using Unaligned = typename Lanes<T, sizeof(V)>::Unaligned;
+  constexpr int64_t E = sizeof(V) / sizeof(T);
+  const int64_t step = Strided ? runs.base_step : E, row = runs.base_row;
+  V sums[M][R][P] = {};
   const T* source_weights = w.data;
-  const int64_t step = w.destination;
-  for (int64_t plane = 0; plane < tile.sources * tile.window_plane; plane += tile.window_plane) {
-    for (int64_t k = cls.tap_begin; k < cls.tap_end; ++k) {
-      const int64_t at = plane + offset[k];
-      const T* tap = source_weights + weight[k];
-      V x[P];
-#pragma GCC unroll 8
-      for (int i = 0; i < P; ++i) x[i] = from[i][at];
+  const T* plane = tile.window + base;
+  const int64_t destination = w.destination;
+  for (int64_t s = 0; s < tile.sources; ++s) {
+    for (int64_t k = runs.tap_begin; k < runs.tap_end; ++k) {
+      const T* x = plane + t.tap_offset[k];
+      const T* tap = source_weights + t.tap_weight[k];
+      T factor[M];
 #pragma GCC unroll 4
-      for (int m = 0; m < M; ++m) {
-        const T factor = tap[m * step];
+      for (int m = 0; m < M; ++m) factor[m] = tap[m * destination];
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-        for (int i = 0; i < P; ++i) sums[m][i] += x[i] * factor;
+        for (int i = 0; i < P; ++i) {
+          const V value = *reinterpret_cast<const Unaligned*>(x + r * row + i * step);
+#pragma GCC unroll 4
+          for (int m = 0; m < M; ++m) sums[m][r][i] += value * factor[m];
+        }
       }
     }
     source_weights += w.source;
+    plane += tile.window_plane;
   }
+  const int64_t target_step = Strided ? runs.target_step : E;
 #pragma GCC unroll 4
   for (int m = 0; m < M; ++m) {
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-    for (int i = 0; i < P; ++i) tile.output[m * tile.output_plane + t.target[pixel + i]] = sums[m][i];
-  }
-}
-
-// Most pixels per tile such that the sums stay in registers.
-constexpr int most_pixels(int m) {
-  if (kVectorRegisters == 32) return m == 4 ? 6 : 8;
-  return m == 4 ? 3 : m == 3 ? 4 : m == 2 ? 5 : 8;
-}
-
-template <int M, int P, typename T, typename V>
-void accumulate_some(int64_t count, const Tile<V>& tile, const Weights<T>& w, const Tables& t, const PixelClass& cls,
-                     int64_t pixel) {
-  if constexpr (P > 1) {
-    if (count < P) return accumulate_some<M, P - 1>(count, tile, w, t, cls, pixel);
-  }
-  accumulate<M, P>(tile, w, t, cls, pixel);
-}
-
-// All pixels for M channels, in tiles of nearly equal size.
-template <int M, typename T, typename V>
-void accumulate_pixels(const Tile<V>& tile, const Weights<T>& w, const Tables& t) {
-  constexpr int most = most_pixels(M);
-  for (int64_t k = 0; k < t.class_count; ++k) {
-    const PixelClass& cls = t.classes[k];
-    const int64_t pixels = cls.pixel_end - cls.pixel_begin, tiles = ceil_divide(pixels, most);
-    for (int64_t i = 0; i < tiles; ++i) {
-      const int64_t begin = pixels * i / tiles, end = pixels * (i + 1) / tiles;
-      accumulate_some<M, most>(end - begin, tile, w, t, cls, cls.pixel_begin + begin);
+      for (int i = 0; i < P; ++i) {
+        T* to = tile.output + m * tile.output_plane + target + r * runs.target_row + i * target_step;
+        *reinterpret_cast<Unaligned*>(to) = sums[m][r][i];
+      }
     }
   }
 }
 
-template <typename T, typename V>
-void accumulate_channels(int64_t channels, Tile<V> tile, Weights<T> w, const Tables& t) {
+// Most vectors per tile such that sums, weights and a few sources stay in registers.
+constexpr int most_vectors(int m) {
+  if (kVectorRegisters == 32) return m == 4 ? 6 : 8;
+  return m == 4 ? 2 : m == 3 ? 3 : m == 2 ? 5 : 8;
+}
+
+template <int M, int R, int P, bool Strided, typename V, typename T>
+void accumulate_some(int64_t count, const Tile<T>& tile, const Weights<T>& w, const Tables& t, const Runs& runs,
+                     int64_t base, int64_t target) {
+  if constexpr (P > 1) {
+    if (count < P) return accumulate_some<M, R, P - 1, Strided, V>(count, tile, w, t, runs, base, target);
+  }
+  accumulate<M, R, P, Strided, V>(tile, w, t, runs, base, target);
+}
+
+// All vectors of one run's rows for M channels, in tiles of nearly equal size; short rows are taken R at a time.
+template <int M, int R, bool Strided, typename V, typename T>
+void accumulate_rows(const Tile<T>& tile, const Weights<T>& w, const Tables& t, const Runs& runs, int64_t vectors,
+                     int64_t first, int64_t count, int64_t lane) {
+  constexpr int most = most_vectors(M) / R;
+  constexpr int64_t E = sizeof(V) / sizeof(T);
+  const int64_t tiles = ceil_divide(vectors, most);
+  const int64_t step = Strided ? runs.base_step : E, target_step = Strided ? runs.target_step : E;
+  for (int64_t row = first; row < first + count; row += R) {
+    for (int64_t i = 0; i < tiles; ++i) {
+      const int64_t begin = vectors * i / tiles, end = vectors * (i + 1) / tiles;
+      accumulate_some<M, R, most, Strided, V>(end - begin, tile, w, t, runs,
+                                              runs.base + row * runs.base_row + begin * step + lane,
+                                              runs.target + row * runs.target_row + begin * target_step + lane);
+    }
+  }
+}
+
+template <int M, bool Strided, typename V, typename T>
+void accumulate_run(const Tile<T>& tile, const Weights<T>& w, const Tables& t, const Runs& runs, int64_t vectors,
+                    int64_t lane) {
+  constexpr int most = most_vectors(M);
+  int64_t row = 0;
+  if constexpr (most >= 2) {
+    if (vectors <= most / 2) {
+      row = runs.rows / 2 * 2;
+      accumulate_rows<M, 2, Strided, V>(tile, w, t, runs, vectors, 0, row, lane);
+    }
+  }
+  accumulate_rows<M, 1, Strided, V>(tile, w, t, runs, vectors, row, runs.rows - row, lane);
+}
+
+// Vectors over the lanes of neighbouring pixels where these follow each other, else over the lanes of one pixel.
+template <int M, typename T>
+void accumulate_runs(const Tile<T>& tile, const Weights<T>& w, const Tables& t, int64_t lanes) {
+  using Full = typename Lanes<T, kVectorBytes>::Vector;
+  using Half = typename Lanes<T, kHalfVectorBytes>::Vector;
+  constexpr int64_t full = Lanes<T, kVectorBytes>::count, half = Lanes<T, kHalfVectorBytes>::count;
+  for (int64_t k = 0; k < t.run_count; ++k) {
+    const Runs& runs = t.runs[k];
+    const int64_t elements = runs.pixels * lanes;
+    if (runs.base_step == lanes && runs.target_step == lanes) {
+      if (elements % full == 0) {
+        accumulate_run<M, false, Full>(tile, w, t, runs, elements / full, 0);
+      } else {
+        accumulate_run<M, false, Half>(tile, w, t, runs, elements / half, 0);
+      }
+    } else if (lanes % full == 0) {
+      for (int64_t lane = 0; lane < lanes; lane += full)
+        accumulate_run<M, true, Full>(tile, w, t, runs, runs.pixels, lane);
+    } else {
+      for (int64_t lane = 0; lane < lanes; lane += half)
+        accumulate_run<M, true, Half>(tile, w, t, runs, runs.pixels, lane);
+    }
+  }
+}
+
+// `window_set` and `output_set`: elements from one set of lanes to the next.
+template <typename T>
+void accumulate_channels(int64_t channels, Tile<T> tile, Weights<T> w, const Tables& t, int64_t lanes, int64_t sets,
+                         int64_t window_set, int64_t output_set) {
   const int64_t tiles = ceil_divide(channels, 4);
   for (int64_t i = 0; i < tiles; ++i) {
     const int64_t count = channels * (i + 1) / tiles - channels * i / tiles;
-    if (count == 4) accumulate_pixels<4>(tile, w, t);
-    if (count == 3) accumulate_pixels<3>(tile, w, t);
-    if (count == 2) accumulate_pixels<2>(tile, w, t);
-    if (count == 1) accumulate_pixels<1>(tile, w, t);
+    for (int64_t set = 0; set < sets; ++set) {
+      Tile<T> part = tile;
+      part.window += set * window_set;
+      part.output += set * output_set;
+      if (count == 4) accumulate_runs<4>(part, w, t, lanes);
+      if (count == 3) accumulate_runs<3>(part, w, t, lanes);
+      if (count == 2) accumulate_runs<2>(part, w, t, lanes);
+      if (count == 1) accumulate_runs<1>(part, w, t, lanes);
+    }
     tile.output += count * tile.output_plane;
     w.data += count * w.destination;
   }
@@ -200,29 +260,55 @@ Block find_block(const Convolution& s, const GatherPlan& p, int64_t index) {
   return b;
 }
 
+// Where a block's window lies: elements between source channels and between sets of lanes.
+template <typename T>
+struct Source {
+  const T* data;
+  int64_t plane, set;
+};
+
+// Fills the window in scratch from planes that have the lanes in memory, or points at them where no border is needed.
+template <typename T>
+Source<T> find_window(const Convolution& s, const GatherPlan& p, const Block& b, const Window& window, const T* source,
+                      T* scratch) {
+  const int64_t rows = p.input ? s.oh : s.h, columns = p.input ? s.ow : s.w;
+  const int64_t plane = rows * columns * s.lanes, set = s.groups * p.sources * plane;
+  source += b.image / s.lanes * set + b.group * p.sources * plane;
+  const bool inside = window.column == 0 && window.columns == columns && window.row >= 0 &&
+                      window.row + window.rows <= rows;
+  if (inside) return {source + window.row * columns * s.lanes, plane, set};
+  const int64_t window_plane = window.rows * window.columns * s.lanes, sets = b.images / s.lanes;
+  for (int64_t i = 0; i < sets; ++i) {
+    for (int64_t c = 0; c < p.sources; ++c)
+      copy_window(scratch + (i * p.sources + c) * window_plane, source + i * set + c * plane, window, rows, columns,
+                  s.lanes);
+  }
+  return {scratch, window_plane, p.sources * window_plane};
+}
+
+// Operands with the lanes in memory: the output needs no detour.
+template <typename T>
+void run_lanes_block(const Call& call, const Convolution& s, const GatherPlan& p, const Block& b, const Window& window,
+                     const Tables& t, Weights<T> w) {
+  const Source<T> source = find_window<T>(s, p, b, window, static_cast<const T*>(call.pointers[p.input ? 2 : 1]),
+                                          static_cast<T*>(call.scratch));
+  const int64_t plane = p.rows * p.columns * s.lanes, set = s.groups * p.channels * plane;
+  T* out = static_cast<T*>(call.pointers[0]) + b.image / s.lanes * set + (b.group * p.channels + b.channel) * plane +
+           b.row * p.columns * s.lanes;
+  w.data += b.channel * w.destination;
+  accumulate_channels<T>(b.channels, {source.data, p.sources, source.plane, out, plane}, w, t, s.lanes,
+                         b.images / s.lanes, source.set, set);
+}
+
+// Plain operands: images are transposed into the lanes of a vector and back.
 template <typename T, int Bytes>
-void run_block(const Call& call, const Convolution& s, const GatherPlan& p, const Block& b) {
+void run_plain_block(const Call& call, const Convolution& s, const GatherPlan& p, const Block& b, const Window& window,
+                     const Tables& t, const Weights<T>& w) {
   using V = typename Lanes<T, Bytes>::Vector;
   constexpr int L = Lanes<T, Bytes>::count;
-  char* scratch = static_cast<char*>(call.scratch);
-  V* window_data = reinterpret_cast<V*>(scratch);
-  V* output = reinterpret_cast<V*>(scratch + p.window_bytes);
-  Tables t;
-  t.tap_offset = reinterpret_cast<int64_t*>(scratch + p.window_bytes + p.output_bytes);
-  t.tap_weight = t.tap_offset + s.taps();
-  t.classes = reinterpret_cast<PixelClass*>(t.tap_weight + s.taps());
-  t.base = reinterpret_cast<int32_t*>(t.classes + (p.input ? s.stride_h * s.stride_w : 1));
-  t.target = t.base + p.table_entries;
-  t.position = t.target + p.table_entries;
-
-  const Window window = p.input ? input_window(s, b.row, b.row + b.rows) : forward_window(s, b.row, b.row + b.rows);
+  V* window_data = static_cast<V*>(call.scratch);
+  V* output = reinterpret_cast<V*>(static_cast<char*>(call.scratch) + p.window_bytes);
   const int64_t plane = window.rows * window.columns, pixels = b.rows * p.columns, sets = ceil_divide(b.images, L);
-  if (p.input) {
-    fill_input(t, s, window, b.row, b.rows);
-  } else {
-    fill_forward(t, s, window, b.rows);
-  }
-  repeat_pixels(t, sets, pixels, p.sources * plane, p.tile_channels * pixels);
 
   const int64_t source_rows = p.input ? s.oh : s.h, source_columns = p.input ? s.ow : s.w;
   const int64_t source_plane = source_rows * source_columns, source_image = s.groups * p.sources * source_plane;
@@ -237,16 +323,15 @@ void run_block(const Call& call, const Convolution& s, const GatherPlan& p, cons
                          t.position);
   }
 
-  const T* kernels =
-      static_cast<const T*>(call.pointers[p.input ? 1 : 2]) + b.group * p.sources * p.channels * s.taps();
-  Weights<T> w = {kernels, p.sources * s.taps(), s.taps()};
-  if (p.input) w = {kernels, s.taps(), p.channels * s.taps()};
   const int64_t out_plane = p.rows * p.columns, out_image = s.groups * p.channels * out_plane;
   T* out = static_cast<T*>(call.pointers[0]) + b.image * out_image + b.group * p.channels * out_plane;
   for (int64_t d = b.channel; d < b.channel + b.channels; d += p.tile_channels) {
     const int64_t channels = smaller(p.tile_channels, b.channel + b.channels - d);
-    accumulate_channels<T, V>(channels, {window_data, p.sources, plane, output, pixels},
-                              {w.data + d * w.destination, w.destination, w.source}, t);
+    accumulate_channels<T>(channels,
+                           {reinterpret_cast<const T*>(window_data), p.sources, plane * L,
+                            reinterpret_cast<T*>(output), pixels * L},
+                           {w.data + d * w.destination, w.destination, w.source}, t, L, sets, p.sources * plane * L,
+                           p.tile_channels * pixels * L);
     for (int64_t set = 0; set < sets; ++set) {
       const Planes<T> to = {
           out + set * L * out_image + d * out_plane, out_image, out_plane, channels, b.row * p.columns, pixels};
@@ -255,19 +340,37 @@ void run_block(const Call& call, const Convolution& s, const GatherPlan& p, cons
   }
 }
 
-// Operands: conv2d y, x, w; conv2d_input x, w, y. All dense.
+template <typename T>
+void run_block(const Call& call, const Convolution& s, const GatherPlan& p, const Block& b) {
+  const bool half = b.images * static_cast<int64_t>(sizeof(T)) <= kHalfVectorBytes;
+  const int64_t plain_lanes = (half ? kHalfVectorBytes : kVectorBytes) / static_cast<int64_t>(sizeof(T));
+  const int64_t lanes = s.lanes > 0 ? s.lanes : plain_lanes;
+  Tables t;
+  t.tap_offset = reinterpret_cast<int64_t*>(static_cast<char*>(call.scratch) + p.window_bytes + p.output_bytes);
+  t.tap_weight = t.tap_offset + s.taps();
+  t.runs = reinterpret_cast<Runs*>(t.tap_weight + s.taps());
+  t.position = reinterpret_cast<int32_t*>(t.runs + (p.input ? s.stride_h * s.stride_w : 1));
+  const Window window = p.input ? input_window(s, b.row, b.row + b.rows) : forward_window(s, b.row, b.row + b.rows);
+  if (p.input) {
+    fill_input(t, s, window, b.row, b.rows, lanes);
+  } else {
+    fill_forward(t, s, window, b.rows, lanes);
+  }
+  const T* kernels =
+      static_cast<const T*>(call.pointers[p.input ? 1 : 2]) + b.group * p.sources * p.channels * s.taps();
+  Weights<T> w = {kernels, p.sources * s.taps(), s.taps()};
+  if (p.input) w = {kernels, s.taps(), p.channels * s.taps()};
+  if (s.lanes > 0) return run_lanes_block<T>(call, s, p, b, window, t, w);
+  half ? run_plain_block<T, kHalfVectorBytes>(call, s, p, b, window, t, w)
+       : run_plain_block<T, kVectorBytes>(call, s, p, b, window, t, w);
+}
+
+// Operands: conv2d y, x, w; conv2d_input x, w, y. All dense; x and y with the lanes in memory where the launch says so.
 template <typename T>
 void gather_convolution(const Call& call) {
   const Convolution s = read_convolution(call.launch);
   const GatherPlan p = plan_gather(call.launch, sizeof(T));
-  for (int64_t i = call.begin; i < call.end; ++i) {
-    const Block b = find_block(s, p, i);
-    if (b.images * static_cast<int64_t>(sizeof(T)) <= kHalfVectorBytes) {
-      run_block<T, kHalfVectorBytes>(call, s, p, b);
-    } else {
-      run_block<T, kVectorBytes>(call, s, p, b);
-    }
-  }
+  for (int64_t i = call.begin; i < call.end; ++i) run_block<T>(call, s, p, find_block(s, p, i));
 }
 
 }  // namespace

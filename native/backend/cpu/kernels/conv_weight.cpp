@@ -6,83 +6,102 @@
 namespace ptmz::cpu::PTMZ_SIMD_LEVEL {
 namespace {
 
-// Lanes of x and y for some images and rows; sets are groups of images that fill the lanes.
-template <typename V>
+// x and y for some images and rows. Sets are groups of images that fill the lanes; a vector is one pixel's lanes or a
+// part of them, or the lanes of neighbouring pixels. All distances are in elements.
+template <typename T>
 struct Step {
-  const V *x, *y;
+  const T *x, *y;
   int64_t x_set, y_set, sets;
-  const int32_t* base;  // of each pixel of y in the window on x
-  int64_t pixels;
+  int64_t x_part, parts;  // parts of a pixel's lanes, where a vector holds less than all of them
+  int64_t x_row, y_row, rows;
+  int64_t x_vector, y_vector, vectors;
+  int64_t y_channel;
 };
 
 // acc[m * acc_row + k] += sum over sets and pixels of y[m][pixel] * x[base(pixel) + offset[k]].
-template <int M, int K, typename V>
-__attribute__((noinline)) void accumulate(const Step<V>& step, int64_t m, const int64_t* offset, V* acc,
+template <int M, int K, typename V, typename T>
+__attribute__((noinline)) void accumulate(const Step<T>& step, int64_t m, const int64_t* offset, V* acc,
                                           int64_t acc_row) {
+  using Unaligned = typename Lanes<T, sizeof(V)>::Unaligned;
   V sums[M][K];
 #pragma GCC unroll 4
   for (int i = 0; i < M; ++i) {
-#pragma GCC unroll 6
+#pragma GCC unroll 9
     for (int k = 0; k < K; ++k) sums[i][k] = acc[i * acc_row + k];
   }
   int64_t at[K];
-#pragma GCC unroll 6
+#pragma GCC unroll 9
   for (int k = 0; k < K; ++k) at[k] = offset[k];
-  const int64_t pixels = step.pixels;
+  const int64_t channel = step.y_channel;
   for (int64_t set = 0; set < step.sets; ++set) {
-    const V *x = step.x + set * step.x_set, *y = step.y + set * step.y_set + m * pixels;
-    for (int64_t p = 0; p < pixels; ++p) {
-      const V* from = x + step.base[p];
-      V u[M];
+    for (int64_t part = 0; part < step.parts; ++part) {
+      const T* x_row = step.x + set * step.x_set + part * step.x_part;
+      const T* y_row = step.y + set * step.y_set + part * step.x_part + m * channel;
+      for (int64_t row = 0; row < step.rows; ++row, x_row += step.x_row, y_row += step.y_row) {
+        const T *x = x_row, *y = y_row;
+        for (int64_t p = 0; p < step.vectors; ++p, x += step.x_vector, y += step.y_vector) {
+          V u[M];
 #pragma GCC unroll 4
-      for (int i = 0; i < M; ++i) u[i] = y[i * pixels + p];
-#pragma GCC unroll 6
-      for (int k = 0; k < K; ++k) {
-        const V value = from[at[k]];
+          for (int i = 0; i < M; ++i) u[i] = *reinterpret_cast<const Unaligned*>(y + i * channel);
+#pragma GCC unroll 9
+          for (int k = 0; k < K; ++k) {
+            const V value = *reinterpret_cast<const Unaligned*>(x + at[k]);
 #pragma GCC unroll 4
-        for (int i = 0; i < M; ++i) sums[i][k] += u[i] * value;
+            for (int i = 0; i < M; ++i) sums[i][k] += u[i] * value;
+          }
+        }
       }
     }
   }
 #pragma GCC unroll 4
   for (int i = 0; i < M; ++i) {
-#pragma GCC unroll 6
+#pragma GCC unroll 9
     for (int k = 0; k < K; ++k) acc[i * acc_row + k] = sums[i][k];
   }
 }
 
-constexpr int kMostTaps = kVectorRegisters == 32 ? 6 : 3;
-
-template <int M, int K, typename V>
-void accumulate_some(int64_t count, const Step<V>& step, int64_t m, const int64_t* offset, V* acc, int64_t acc_row) {
-  if constexpr (K > 1) {
-    if (count < K) return accumulate_some<M, K - 1>(count, step, m, offset, acc, acc_row);
-  }
-  accumulate<M, K>(step, m, offset, acc, acc_row);
+// Most (c, tap) pairs per tile such that the sums stay in registers.
+constexpr int most_taps(int m) {
+  if (kVectorRegisters == 32) return m == 4 ? 6 : m == 3 ? 8 : 9;
+  return m >= 3 ? 3 : m == 2 ? 5 : 9;
 }
 
-// All (o, c, tap) of the block, in register tiles of up to 4 x kMostTaps.
-template <typename V>
-void accumulate_block(const Step<V>& step, int64_t channels, const int64_t* offset, int64_t taps, V* acc) {
-  const int64_t k_tiles = ceil_divide(taps, kMostTaps), m_tiles = ceil_divide(channels, 4);
-  for (int64_t j = 0; j < k_tiles; ++j) {
-    const int64_t k = taps * j / k_tiles, count = taps * (j + 1) / k_tiles - k;
-    for (int64_t i = 0; i < m_tiles; ++i) {
-      const int64_t m = channels * i / m_tiles;
-      V* sums = acc + m * taps + k;
-      switch (channels * (i + 1) / m_tiles - m) {
-        case 4:
-          accumulate_some<4, kMostTaps>(count, step, m, offset + k, sums, taps);
-          break;
-        case 3:
-          accumulate_some<3, kMostTaps>(count, step, m, offset + k, sums, taps);
-          break;
-        case 2:
-          accumulate_some<2, kMostTaps>(count, step, m, offset + k, sums, taps);
-          break;
-        default:
-          accumulate_some<1, kMostTaps>(count, step, m, offset + k, sums, taps);
-      }
+template <int M, int K, typename V, typename T>
+void accumulate_some(int64_t count, const Step<T>& step, int64_t m, const int64_t* offset, V* acc, int64_t acc_row) {
+  if constexpr (K > 1) {
+    if (count < K) return accumulate_some<M, K - 1, V>(count, step, m, offset, acc, acc_row);
+  }
+  accumulate<M, K, V>(step, m, offset, acc, acc_row);
+}
+
+template <int M, typename V, typename T>
+void accumulate_taps(const Step<T>& step, int64_t m, const int64_t* offset, int64_t taps, V* acc) {
+  constexpr int most = most_taps(M);
+  const int64_t tiles = ceil_divide(taps, most);
+  for (int64_t j = 0; j < tiles; ++j) {
+    const int64_t k = taps * j / tiles, count = taps * (j + 1) / tiles - k;
+    accumulate_some<M, most, V>(count, step, m, offset + k, acc + m * taps + k, taps);
+  }
+}
+
+// All (o, c, tap) of the block, in register tiles.
+template <typename V, typename T>
+void accumulate_block(const Step<T>& step, int64_t channels, const int64_t* offset, int64_t taps, V* acc) {
+  const int64_t tiles = ceil_divide(channels, 4);
+  for (int64_t i = 0; i < tiles; ++i) {
+    const int64_t m = channels * i / tiles;
+    switch (channels * (i + 1) / tiles - m) {
+      case 4:
+        accumulate_taps<4, V>(step, m, offset, taps, acc);
+        break;
+      case 3:
+        accumulate_taps<3, V>(step, m, offset, taps, acc);
+        break;
+      case 2:
+        accumulate_taps<2, V>(step, m, offset, taps, acc);
+        break;
+      default:
+        accumulate_taps<1, V>(step, m, offset, taps, acc);
     }
   }
 }
@@ -107,71 +126,169 @@ void add_lanes(const typename Lanes<T, Bytes>::Vector* acc, int64_t count, T* ou
   }
 }
 
-template <typename T, int Bytes>
-void run_block(const Call& call, const Convolution& s, const WeightPlan& p, int64_t index) {
-  using V = typename Lanes<T, Bytes>::Vector;
-  constexpr int L = Lanes<T, Bytes>::count;
-  const int64_t c = index % p.c_blocks * p.block_c, c_count = smaller(p.block_c, s.group_c() - c);
+// One block, and the places of its parts in scratch.
+struct Block {
+  int64_t group, o, o_count, c, c_count;
+  char *x, *y, *acc;
+  int64_t* offset;
+  int32_t *y_position, *x_position;
+};
+
+Block find_block(const Call& call, const Convolution& s, const WeightPlan& p, int64_t index) {
+  Block b;
+  b.c = index % p.c_blocks * p.block_c;
+  b.c_count = smaller(p.block_c, s.group_c() - b.c);
   index /= p.c_blocks;
-  const int64_t o = index % p.o_blocks * p.block_o, o_count = smaller(p.block_o, s.group_o() - o);
-  const int64_t group = index / p.o_blocks;
-
-  char* scratch = static_cast<char*>(call.scratch);
-  V* x = reinterpret_cast<V*>(scratch);
-  V* y = reinterpret_cast<V*>(scratch + p.window_bytes);
-  V* acc = reinterpret_cast<V*>(scratch + p.window_bytes + p.output_bytes);
-  int64_t* offset = reinterpret_cast<int64_t*>(scratch + p.window_bytes + p.output_bytes + p.accumulator_bytes);
-  int32_t* base = reinterpret_cast<int32_t*>(offset + p.block_c * s.taps());
-  int32_t* y_position = base + p.step_rows * s.ow;
-  int32_t* x_position = y_position + p.step_rows * s.ow;
-
-  const int64_t x_plane = s.h * s.w, y_plane = s.oh * s.ow, count = c_count * s.taps();
-  const T* x_data = static_cast<const T*>(call.pointers[1]) + (group * s.group_c() + c) * x_plane;
-  const T* y_data = static_cast<const T*>(call.pointers[2]) + (group * s.group_o() + o) * y_plane;
-  zero(acc, o_count * count * Bytes);
-  for (int64_t row = 0; row < s.oh; row += p.step_rows) {
-    const int64_t rows = smaller(p.step_rows, s.oh - row), pixels = rows * s.ow;
-    const Window window = forward_window(s, row, row + rows);
-    const int64_t plane = window.rows * window.columns;
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t tap = i % s.taps();
-      offset[i] = i / s.taps() * plane + tap / s.kw * s.dilation_h * window.columns + tap % s.kw * s.dilation_w;
-    }
-    for (int64_t i = 0; i < pixels; ++i) {
-      base[i] = static_cast<int32_t>(i / s.ow * s.stride_h * window.columns + i % s.ow * s.stride_w);
-      y_position[i] = static_cast<int32_t>(i);
-    }
-    const Covered covered = cover(window, s.h, s.w, x_position);
-    if (covered.border) zero(x, p.window_bytes);
-    for (int64_t image = 0; image < s.n; image += p.step_images) {
-      const int64_t images = smaller(p.step_images, s.n - image), sets = ceil_divide(images, L);
-      for (int64_t set = 0; set < sets; ++set) {
-        const int64_t first = image + set * L, live = smaller(L, s.n - first);
-        const Planes<const T> from_x = {
-            x_data + first * s.c * x_plane, s.c * x_plane, x_plane, c_count, covered.begin, covered.count};
-        load_lanes<T, Bytes>(x + set * c_count * plane, plane, from_x, live, x_position);
-        const Planes<const T> from_y = {
-            y_data + first * s.o * y_plane, s.o * y_plane, y_plane, o_count, row * s.ow, pixels};
-        load_lanes<T, Bytes>(y + set * o_count * pixels, pixels, from_y, live, y_position);
-      }
-      accumulate_block<V>({x, y, c_count * plane, o_count * pixels, sets, base, pixels}, o_count, offset, count, acc);
-    }
-  }
-  T* w = static_cast<T*>(call.pointers[0]) + ((group * s.group_o() + o) * s.group_c() + c) * s.taps();
-  for (int64_t i = 0; i < o_count; ++i) add_lanes<T, Bytes>(acc + i * count, count, w + i * s.group_c() * s.taps());
+  b.o = index % p.o_blocks * p.block_o;
+  b.o_count = smaller(p.block_o, s.group_o() - b.o);
+  b.group = index / p.o_blocks;
+  b.x = static_cast<char*>(call.scratch);
+  b.y = b.x + p.window_bytes;
+  b.acc = b.y + p.output_bytes;
+  b.offset = reinterpret_cast<int64_t*>(b.acc + p.accumulator_bytes);
+  b.y_position = reinterpret_cast<int32_t*>(b.offset + p.block_c * s.taps());
+  b.x_position = b.y_position + p.step_rows * s.ow;
+  return b;
 }
 
-// Operands: w, x, y. All dense.
+// x and y of some images and rows from plain planes: transposed into the lanes of scratch.
+template <typename T, int Bytes>
+void load_plain(const Call& call, const Convolution& s, const Block& b, const Window& window, int64_t image,
+                int64_t images, int64_t row, int64_t rows, Step<T>& step) {
+  using V = typename Lanes<T, Bytes>::Vector;
+  constexpr int L = Lanes<T, Bytes>::count;
+  const int64_t x_plane = s.h * s.w, y_plane = s.oh * s.ow, plane = window.rows * window.columns, pixels = rows * s.ow;
+  const T* x_data = static_cast<const T*>(call.pointers[1]) + (b.group * s.group_c() + b.c) * x_plane;
+  const T* y_data = static_cast<const T*>(call.pointers[2]) + (b.group * s.group_o() + b.o) * y_plane;
+  V *x = reinterpret_cast<V*>(b.x), *y = reinterpret_cast<V*>(b.y);
+  const Covered covered = cover(window, s.h, s.w, b.x_position);
+  const int64_t sets = ceil_divide(images, L);
+  if (covered.border) zero(x, sets * b.c_count * plane * Bytes);
+  for (int64_t i = 0; i < pixels; ++i) b.y_position[i] = static_cast<int32_t>(i);
+  for (int64_t set = 0; set < sets; ++set) {
+    const int64_t first = image + set * L, live = smaller(L, image + images - first);
+    const Planes<const T> from_x = {
+        x_data + first * s.c * x_plane, s.c * x_plane, x_plane, b.c_count, covered.begin, covered.count};
+    load_lanes<T, Bytes>(x + set * b.c_count * plane, plane, from_x, live, b.x_position);
+    const Planes<const T> from_y = {
+        y_data + first * s.o * y_plane, s.o * y_plane, y_plane, b.o_count, row * s.ow, pixels};
+    load_lanes<T, Bytes>(y + set * b.o_count * pixels, pixels, from_y, live, b.y_position);
+  }
+  step.x = reinterpret_cast<const T*>(x);
+  step.x_set = b.c_count * plane * L;
+  step.x_row = window.columns * L * s.stride_h;
+  step.y = reinterpret_cast<const T*>(y);
+  step.y_set = b.o_count * pixels * L;
+  step.y_channel = pixels * L;
+  step.sets = sets;
+}
+
+// The same where the lanes are in memory: y is used where it lies, x too if no border is needed.
+// Returns the elements between channels of x.
+template <typename T>
+int64_t find_lanes(const Call& call, const Convolution& s, const Block& b, const Window& window, int64_t image,
+                   int64_t images, int64_t row, Step<T>& step) {
+  const int64_t x_plane = s.h * s.w * s.lanes, y_plane = s.oh * s.ow * s.lanes;
+  const T* x = static_cast<const T*>(call.pointers[1]) + image / s.lanes * s.c * x_plane +
+               (b.group * s.group_c() + b.c) * x_plane;
+  step.y = static_cast<const T*>(call.pointers[2]) + image / s.lanes * s.o * y_plane +
+           (b.group * s.group_o() + b.o) * y_plane + row * s.ow * s.lanes;
+  step.y_set = s.o * y_plane;
+  step.y_channel = y_plane;
+  step.sets = images / s.lanes;
+  step.x_row = window.columns * s.lanes * s.stride_h;
+  const bool inside =
+      window.column == 0 && window.columns == s.w && window.row >= 0 && window.row + window.rows <= s.h;
+  if (inside) {
+    step.x = x + window.row * s.w * s.lanes;
+    step.x_set = s.c * x_plane;
+    return x_plane;
+  }
+  const int64_t plane = window.rows * window.columns * s.lanes;
+  T* scratch = reinterpret_cast<T*>(b.x);
+  for (int64_t set = 0; set < step.sets; ++set) {
+    for (int64_t c = 0; c < b.c_count; ++c)
+      copy_window(scratch + (set * b.c_count + c) * plane, x + set * s.c * x_plane + c * x_plane, window, s.h, s.w,
+                  s.lanes);
+  }
+  step.x = scratch;
+  step.x_set = b.c_count * plane;
+  return plane;
+}
+
+// How vectors of `count` elements walk over rows of `lanes`-wide pixels.
+template <typename T>
+void set_walk(Step<T>& step, const Convolution& s, int64_t rows, int64_t lanes, int64_t count) {
+  step.rows = rows;
+  step.y_row = s.ow * lanes;
+  if (s.stride_w == 1) {
+    step.x_vector = step.y_vector = count;
+    step.vectors = s.ow * lanes / count;
+    step.parts = 1;
+    step.x_part = 0;
+    if (step.x_row == step.y_row) {
+      step.vectors *= rows;
+      step.rows = 1;
+    }
+  } else {
+    step.x_vector = s.stride_w * lanes;
+    step.y_vector = lanes;
+    step.vectors = s.ow;
+    step.parts = lanes / count;
+    step.x_part = count;
+  }
+}
+
+template <typename T, int Bytes>
+void run_block(const Call& call, const Convolution& s, const WeightPlan& p, const Block& b) {
+  using V = typename Lanes<T, Bytes>::Vector;
+  constexpr int E = Lanes<T, Bytes>::count;
+  const int64_t count = b.c_count * s.taps(), lanes = s.lanes > 0 ? s.lanes : E;
+  V* acc = reinterpret_cast<V*>(b.acc);
+  zero(acc, b.o_count * count * Bytes);
+  for (int64_t row = 0; row < s.oh; row += p.step_rows) {
+    const int64_t rows = smaller(p.step_rows, s.oh - row);
+    const Window window = forward_window(s, row, row + rows);
+    for (int64_t image = 0; image < s.n; image += p.step_images) {
+      const int64_t images = smaller(p.step_images, s.n - image);
+      Step<T> step;
+      int64_t plane = window.rows * window.columns * lanes;
+      if (s.lanes > 0) {
+        plane = find_lanes<T>(call, s, b, window, image, images, row, step);
+      } else {
+        load_plain<T, Bytes>(call, s, b, window, image, images, row, rows, step);
+      }
+      set_walk(step, s, rows, lanes, E);
+      for (int64_t i = 0; i < count; ++i) {
+        const int64_t tap = i % s.taps();
+        b.offset[i] = i / s.taps() * plane +
+                      lanes * (tap / s.kw * s.dilation_h * window.columns + tap % s.kw * s.dilation_w);
+      }
+      accumulate_block<V>(step, b.o_count, b.offset, count, acc);
+    }
+  }
+  T* w = static_cast<T*>(call.pointers[0]) +
+         ((b.group * s.group_o() + b.o) * s.group_c() + b.c) * s.taps();
+  for (int64_t i = 0; i < b.o_count; ++i) add_lanes<T, Bytes>(acc + i * count, count, w + i * s.group_c() * s.taps());
+}
+
+// Whether half vectors serve better: few images, or rows that full vectors do not divide.
+template <typename T>
+bool takes_half(const Convolution& s) {
+  constexpr int64_t full = Lanes<T, kVectorBytes>::count;
+  if (s.lanes == 0) return s.n * static_cast<int64_t>(sizeof(T)) <= kHalfVectorBytes;
+  return (s.stride_w == 1 ? s.ow * s.lanes : s.lanes) % full != 0;
+}
+
+// Operands: w, x, y. All dense; x and y with the lanes in memory where the launch says so.
 template <typename T>
 void weight_convolution(const Call& call) {
   const Convolution s = read_convolution(call.launch);
   const WeightPlan p = plan_weight(call.launch, sizeof(T));
+  const bool half = takes_half<T>(s);
   for (int64_t i = call.begin; i < call.end; ++i) {
-    if (s.n * static_cast<int64_t>(sizeof(T)) <= kHalfVectorBytes) {
-      run_block<T, kHalfVectorBytes>(call, s, p, i);
-    } else {
-      run_block<T, kVectorBytes>(call, s, p, i);
-    }
+    const Block b = find_block(call, s, p, i);
+    half ? run_block<T, kHalfVectorBytes>(call, s, p, b) : run_block<T, kVectorBytes>(call, s, p, b);
   }
 }
 

@@ -144,6 +144,27 @@ void store_lanes(const typename Lanes<T, Bytes>::Vector* in, const Planes<T>& ou
   }
 }
 
+static inline void zero(void* data, int64_t bytes) { __builtin_memset(data, 0, bytes); }
+
+// Copies the window of one plane (rows, columns, lanes), zeros where it reaches outside.
+template <typename T>
+void copy_window(T* out, const T* plane, const Window& window, int64_t rows, int64_t columns, int64_t lanes) {
+  const int64_t left = smaller(window.columns, larger(0, -window.column));
+  const int64_t first = larger(0, window.column);  // the first column copied
+  const int64_t count = larger(0, smaller(window.columns - left, columns - first));
+  const int64_t pixel = lanes * static_cast<int64_t>(sizeof(T));
+  for (int64_t r = 0; r < window.rows; ++r, out += window.columns * lanes) {
+    const int64_t row = window.row + r;
+    if (row < 0 || row >= rows) {
+      zero(out, window.columns * pixel);
+      continue;
+    }
+    zero(out, left * pixel);
+    __builtin_memcpy(out + left * lanes, plane + (row * columns + first) * lanes, count * pixel);
+    zero(out + (left + count) * lanes, (window.columns - left - count) * pixel);
+  }
+}
+
 // The rows of a plane that lie in the window, and where each of their elements has its place there.
 struct Covered {
   int64_t begin, count;  // elements of the plane
@@ -159,7 +180,6 @@ static inline Covered cover(const Window& window, int64_t rows, int64_t columns,
   return {first * columns, count, count != window.rows * window.columns};
 }
 
-static inline void zero(void* data, int64_t bytes) { __builtin_memset(data, 0, bytes); }
 
 }  // namespace
 }  // namespace ptmz::cpu::PTMZ_SIMD_LEVEL

@@ -14,6 +14,8 @@ const KernelTable& table() {
     add_reductions(t);
     add_contractions(t);
     add_indexing(t);
+    add_reordering(t);
+    add_batch_norm(t);
     add_fused(t);
     return t;
   }();
