@@ -27,6 +27,7 @@ export interface ChosenData {
 /** Adds the options; `purpose` says what `--data` is for. */
 export function addDataOptions(command: Command, purpose: string): Command {
   return command
+    .optionsGroup('Data:')
     .option('--data <spec>', `${purpose}: one of those below`)
     .option('--train-samples <n>', 'training images: a fixed subset with equal numbers of all classes', integer(1))
     .option('--test-samples <n>', 'test images, in the same way', integer(1))

@@ -13,7 +13,14 @@ export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly
     ...rows.map((row) => columns.map((column) => column.cell(row))),
   ];
   const widths = columns.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)));
-  return lines.map((line) => line.map((cell, i) => cell.padStart(widths[i]!)).join('   ')).join('\n');
+  return lines
+    .map((line) =>
+      line
+        .map((cell, i) => cell.padStart(widths[i]!))
+        .join('   ')
+        .trimEnd(),
+    )
+    .join('\n');
 }
 
 /** A number in `digits` significant digits, `-` where there is none. */
