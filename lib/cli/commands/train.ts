@@ -4,7 +4,6 @@ import type { Command } from 'commander';
 import { formatDataSpec, shortName } from '../../data/registry.js';
 import { PtmzError, unexpected } from '../../errors.js';
 import { CheckpointDirectory } from '../../train/checkpoints.js';
-import { loadRun } from '../../train/loadRun.js';
 import type { TrainProgress } from '../../train/progress.js';
 import type { Run } from '../../train/run.js';
 import type { SavedCheckpoint, SaveOptions } from '../../train/saving.js';
@@ -14,7 +13,8 @@ import { stopOnInterrupt, type Interrupt } from '../interrupt.js';
 import { memberColumns, memberRows } from '../members.js';
 import { allowOnly, integer, shellWord } from '../options.js';
 import { createProgress, type Progress } from '../progress.js';
-import { readRunFile, runDirectory, writeRunFile } from '../runFile.js';
+import { writeRunFile } from '../runFile.js';
+import { openRun } from '../savedRun.js';
 import { formatDuration, formatNumber, formatTable } from '../table.js';
 import { addSettingOptions, checkSettings, prepareRun, saveInterval, type SettingOptions } from '../trainOptions.js';
 
@@ -112,12 +112,7 @@ async function begin(options: Options, progress: Progress, signal: AbortSignal):
 /** A run as it was saved; what was said when it began is still true where nothing else is said. */
 async function goOn(options: Options, command: Command, progress: Progress, signal: AbortSignal): Promise<Job> {
   allowOnly(command, '--resume: the settings are those of the saved run', beside);
-  const directory = runDirectory(options.resume!);
-  const file = readRunFile(directory);
-  const chosen = chooseData(options, file?.data);
-  const data = chosen && (await readData(chosen, progress, signal));
-  const run = await loadRun(options.resume!, { data });
-  for (const warning of run.warnings) process.stderr.write(`warning: ${warning}\n`);
+  const { run, directory, file, chosen } = await openRun(options.resume!, options, progress, signal);
   const { saveEvery, keep } = { ...standardSaving, ...file, ...definedOf(options) };
   if (chosen) writeRunFile(directory, { data: savedData(chosen), saveEvery, keep });
   return { run, directory, saveEvery, keep };
