@@ -16,7 +16,7 @@ async function printed(stream: 'log' | 'error', action: () => unknown): Promise<
 test('every command has a name of its own and a description', () => {
   const { commands } = createProgram();
   const names = commands.map((command) => command.name());
-  expect(names).toEqual(expect.arrayContaining(['quickstart', 'doctor', 'build']));
+  expect(names).toEqual(expect.arrayContaining(['quickstart', 'train', 'measure', 'doctor', 'build']));
   expect(new Set(names).size).toBe(names.length);
   for (const command of commands) expect(command.description()).not.toBe('');
 });

@@ -51,6 +51,12 @@ interface Metric {
   measure(run: Run, data: DataSplit, options: MetricOptions): Promise<Measurement>;
 }
 
+/** `both` lists the largest ones, then the smallest. */
+function eigenvalueName(index: number, { which, count = 1 }: HessianEigenvaluesOptions): string {
+  if (which !== 'both') return `eigenvalue ${index + 1}`;
+  return index < count ? `largest ${index + 1}` : `smallest ${index - count + 1}`;
+}
+
 /** All metrics by name. @internal */
 export const metrics = {
   trace: {
@@ -78,7 +84,7 @@ export const metrics = {
       const found = await hessianEigenvalues(run, data, options);
       const { eigenvalues, residuals, converged, iterations } = found;
       const columns = eigenvalues[0]!.map((_, i) => ({
-        heading: `eigenvalue ${i + 1}`,
+        heading: eigenvalueName(i, options),
         values: eigenvalues.map((values) => values[i]!),
         converged: converged.map((flags) => flags[i]!),
       }));

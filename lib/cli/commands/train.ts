@@ -147,6 +147,7 @@ async function trainAndSave(
   progress: Progress,
   interrupt: Interrupt,
 ): Promise<SavedCheckpoint | undefined> {
+  if (run.finished) return undefined;
   let saved: SavedCheckpoint | undefined;
   const began = performance.now();
   const networks = run.members === 1 ? 'one network' : `${run.members} networks`;
