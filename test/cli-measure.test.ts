@@ -103,6 +103,34 @@ describe('the numbers are those of the API', () => {
     expect(table.stdout).toMatch(/eigenvalue 1\n.*\n.*\(not converged\)/);
   });
 
+  test('a member that has diverged is left out, and the others have the numbers that they have without it', async () => {
+    const args = ['train', '--data', 'digits', '--train-samples', '120', '--test-samples', '40', '--width', '2'];
+    const more = ['--epochs', '2', '--dtype', 'float64', '--seeds', '8', '0', '5', '--lr', '1e300', '0.1', '0.1'];
+    await ptmz(folder, [...args, ...more, '--out', 'diverged']);
+    const measure = ['measure', 'diverged', '--only', 'trace,eigenvalues', '--probes', '2', '--steps', '3'];
+    const json = await ptmz(folder, [...measure, '--json']);
+    expect(json).toMatchObject({
+      code: 0,
+      stderr: expect.stringMatching(/left out, as diverged: seed 8 \(step/) as string,
+    });
+    using without = await trainResNet({
+      ...{ depth: 18, width: 2, data, batchSize: 64, epochs: 2, seeds: [0, 5], dtype: 'float64' },
+    });
+    const { trace } = await hessianTrace(without, data.train, { probes: 2 });
+    const result = JSON.parse(json.stdout);
+    expect(result.seeds).toEqual([8, 0, 5]);
+    expect(result.metrics.trace.members[0]).toBeNull();
+    expect(result.metrics.trace.members.slice(1).map((m: { trace: number }) => m.trace)).toEqual(trace);
+    const table = await ptmz(folder, measure);
+    expect(table.stdout).toMatch(/8 +- +-\n +0 +[\d-]/);
+    await ptmz(folder, [...args, '--lr', '1e300', '--dtype', 'float64', '--out', 'none left']);
+    const none = await ptmz(folder, ['measure', 'none left']);
+    expect(none).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('every member of the run has diverged') as string,
+    });
+  }, 60_000);
+
   test('a checkpoint within a run, and a run that a program saved', async () => {
     const one = await ptmz(folder, [
       'measure',

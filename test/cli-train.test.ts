@@ -1,11 +1,23 @@
 /** `ptmz train`: a run from the command line, stopped by signals and resumed, and everything that it refuses. */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { digits, loadRun, trainResNet } from 'ptmz-native';
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
 import { listenForInterrupt } from '../lib/cli/interrupt.js';
+import { createProgram } from '../lib/cli/program.js';
 import { ptmz } from './support/cli.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'ptmz-cli-train-'));
@@ -195,6 +207,18 @@ describe('stopped and resumed', () => {
     expect(numbersOf('damaged')).toEqual(whole);
   }, 60_000);
 
+  test('a signal while the images are read leaves nothing behind', async () => {
+    const text = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+    const waiting = createProgram().parseAsync([...small, '--out', join(folder, 'early')], { from: 'user' });
+    process.emit('SIGINT');
+    await waiting;
+    expect(process.exitCode).toBe(130);
+    process.exitCode = undefined;
+    expect(text.mock.calls.flat().join('')).toContain('stopped before the first step; nothing was saved');
+    expect(existsSync(join(folder, 'early'))).toBe(false);
+    expect(process.listenerCount('SIGINT')).toBe(0);
+  });
+
   test('the second signal ends the process at once; its echo through npx does not', () => {
     const exit = vi.spyOn(process, 'exit').mockImplementation(() => undefined as never);
     const clock = vi.spyOn(performance, 'now').mockReturnValue(1000);
@@ -212,6 +236,29 @@ describe('stopped and resumed', () => {
     expect(exit).toHaveBeenCalledWith(143);
   });
 });
+
+test('images of a folder keep their size, and are asked for where they have moved', async () => {
+  const images = fileURLToPath(new URL('./fixtures/images', import.meta.url));
+  for (const [name, file] of [
+    ['a', 'rgb.png'],
+    ['b', 'rgba.png'],
+  ] as const) {
+    mkdirSync(join(folder, 'photos/train', name), { recursive: true });
+    cpSync(join(images, file), join(folder, 'photos/train', name, file));
+  }
+  const args = ['train', '--data', 'image-folder:photos', '--image-size', '8', '--width', '2', '--epochs', '2'];
+  const { code, stderr } = await ptmz(folder, [...args, '--until', '1', '--batch-size', '2']);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringMatching(/2 images of 3 x 8 x 8 in 2 classes/) });
+  const out = 'runs/resnet18-w2-b2-photos';
+  expect(JSON.parse(readFileSync(join(folder, out, 'run.json'), 'utf8')).data).toEqual({
+    ...{ data: `image-folder:${join(folder, 'photos')}`, imageSize: 8 },
+  });
+  renameSync(join(folder, 'photos'), join(folder, 'moved'));
+  const lost = await ptmz(folder, ['train', '--resume', out]);
+  expect(lost).toMatchObject({ code: 1, stderr: expect.stringMatching(/photos.*\n.*--data/) as string });
+  const found = await ptmz(folder, ['train', '--resume', out, '--data', 'image-folder:moved', '--json']);
+  expect(JSON.parse(found.stdout)).toMatchObject({ finished: true, step: 2 });
+}, 60_000);
 
 describe('refused before any work, with exit code 1', () => {
   test.each([

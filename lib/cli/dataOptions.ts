@@ -77,6 +77,7 @@ export async function readData(
       progress.update(done / total, eta, `${done.toLocaleString('en')} images`);
     },
   });
+  signal.throwIfAborted();
   progress.end(describeData(data));
   return data;
 }

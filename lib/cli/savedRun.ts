@@ -1,4 +1,5 @@
 /** Saved runs: opening one with its images, wherever these can be found. */
+import { PtmzError } from '../errors.js';
 import { loadRun } from '../train/loadRun.js';
 import type { Run } from '../train/run.js';
 import { chooseData, readData, type ChosenData, type DataOptions } from './dataOptions.js';
@@ -30,8 +31,17 @@ export async function openRun(
   const directory = runDirectory(path);
   const file = readRunFile(directory);
   const chosen = chooseData(options, file?.data);
-  const data = chosen && (await readData(chosen, progress, signal));
+  const data = chosen && (await readData(chosen, progress, signal).catch(sayWhereToLook(options)));
   const run = await loadRun(path, { data });
   for (const warning of run.warnings) process.stderr.write(`warning: ${warning}\n`);
   return { run, directory, file, chosen };
 }
+
+/** What was found when the run began may have moved since. */
+const sayWhereToLook =
+  (options: DataOptions) =>
+  (cause: unknown): never => {
+    if (!(cause instanceof PtmzError) || cause.code !== 'DATA_MISSING' || options.data !== undefined) throw cause;
+    const hint = 'The run was trained on these images; if they have moved, say where they are with --data.';
+    throw new PtmzError('DATA_MISSING', cause.message, { hint, cause });
+  };

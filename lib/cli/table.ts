@@ -31,6 +31,15 @@ export function formatNumber(value: number | null | undefined, digits = 4): stri
   return size >= 10 ** (digits - 1) ? value.toFixed(0) : value.toPrecision(digits);
 }
 
+/** A few numbers as they are, of many the smallest and the largest. */
+export function formatList(values: readonly number[]): string {
+  const texts = values.map((value) => formatNumber(value, 3));
+  if (values.length <= 4) return texts.join(' ');
+  const known = values.filter((value) => !Number.isNaN(value));
+  const [low, high] = [Math.min(...known), Math.max(...known)];
+  return known.length === 0 ? '-' : `${formatNumber(low, 3)} to ${formatNumber(high, 3)}`;
+}
+
 /** 0.8734 as `87.3 %`. */
 export function formatPercent(value: number | null | undefined): string {
   return value === null || value === undefined || Number.isNaN(value) ? '-' : `${(100 * value).toFixed(1)} %`;

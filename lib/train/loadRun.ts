@@ -107,8 +107,10 @@ export async function loadRun(directory: string, options: LoadRunOptions = {}): 
   checkObject('options', options, ['data', 'model']);
   const { checkpoint, damaged } = newestCheckpoint(directory);
   const { path, manifest } = checkpoint;
-  const data = options.data ? checkDataSet(options.data) : await dataFor(manifest.data);
-  checkSameData(path, manifest.data, data);
+  const given = options.data ? checkDataSet(options.data) : await dataFor(manifest.data);
+  checkSameData(path, manifest.data, given);
+  // The name is part of the run's identity; that of a folder of images changes when it is moved.
+  const data = given.name === manifest.data.name ? given : { ...given, name: manifest.data.name };
   const run = prepare({ ...manifest.settings, data, model: options.model ?? modelFor(manifest.model) });
   try {
     checkSameModel(path, manifest.model, run);

@@ -14,6 +14,7 @@ import {
   type MetricOptions,
 } from '../../landscape/metrics.js';
 import type { Run } from '../../train/run.js';
+import { selectMembers } from '../../train/subset.js';
 import { withExamples, type AddCommand } from '../command.js';
 import { addDataOptions, type DataOptions } from '../dataOptions.js';
 import { stopOnInterrupt } from '../interrupt.js';
@@ -93,14 +94,16 @@ async function measure(path: string, options: Options): Promise<void> {
     using run = opened.run;
     const split = run.data[options.split];
     if (!split) throw unexpected('--split', `train: ${run.data.name} has no test images`, options.split);
-    for (const [name, own] of chosen) await checkMetric(name, run, split, own);
+    const alive = membersToMeasure(run);
+    using population = alive.length < run.members ? selectMembers(run, alive) : undefined;
+    for (const [name, own] of chosen) await checkMetric(name, population ?? run, split, own);
     const measured: Measured[] = [];
     try {
-      await measureAll(run, split, chosen, progress, interrupt.signal, measured);
+      await measureAll(population ?? run, split, chosen, progress, interrupt.signal, measured);
     } finally {
       progress.stop();
       const missing = [...chosen.keys()].slice(measured.length);
-      report(run, options, { path, measured, missing, seconds: secondsSince(began) });
+      report(run, options, { path, alive, measured, missing, seconds: secondsSince(began) });
     }
   } catch (error) {
     progress.stop();
@@ -110,6 +113,17 @@ async function measure(path: string, options: Options): Promise<void> {
 }
 
 const secondsSince = (began: number) => (performance.now() - began) / 1000;
+
+/** One member that has diverged, and has no finite Hessian, would be the end of it for all. */
+function membersToMeasure(run: Run): number[] {
+  const diverged = run.divergedAt;
+  const alive = [...run.seeds.keys()].filter((m) => diverged[m] === null);
+  if (alive.length === 0) throw new PtmzError('NON_FINITE', 'every member of the run has diverged');
+  if (alive.length === run.members) return alive;
+  const left = run.seeds.flatMap((seed, m) => (diverged[m] === null ? [] : [`seed ${seed} (step ${diverged[m]})`]));
+  process.stderr.write(`left out, as diverged: ${left.join(', ')}\n`);
+  return alive;
+}
 
 /** Proves that the results can be written before hours are spent on them. */
 function checkOutput(path: string): void {
@@ -152,25 +166,31 @@ async function measureAll(
 
 interface Outcome {
   path: string;
+  /** The members that were measured; a result has one entry for each of these. */
+  alive: readonly number[];
   measured: readonly Measured[];
   /** Names of metrics that were not measured: the work was stopped, or failed. */
   missing: readonly string[];
   seconds: number;
 }
 
-function report(run: Run, { split, out, json }: Options, { path, measured, missing, seconds }: Outcome): void {
+function report(run: Run, { split, out, json }: Options, { path, alive, measured, missing, seconds }: Outcome): void {
   const result = {
     run: resolve(path),
     ...{ model: run.model.name, parameters: run.parameterCount, step: run.step, epoch: run.history.length },
     data: { name: run.data.name, split, count: run.data[split]!.count },
     ...{ seeds: run.seeds, divergedAt: run.divergedAt, missing, seconds },
     metrics: Object.fromEntries(
-      measured.map(({ name, options, seconds, members }) => [name, { options, seconds, members }]),
+      measured.map(({ name, options, seconds, members }) => [
+        name,
+        { options, seconds, members: [...run.seeds.keys()].map((m) => members[alive.indexOf(m)] ?? null) },
+      ]),
     ),
   };
   const text = `${JSON.stringify(result, null, 2)}\n`;
   if (json) process.stdout.write(text);
-  else if (measured.length > 0) console.log(`\n${formatTable(columnsOf(run, measured), [...run.seeds.keys()])}\n`);
+  else if (measured.length > 0)
+    console.log(`\n${formatTable(columnsOf(run, alive, measured), [...run.seeds.keys()])}\n`);
   if (missing.length > 0) process.stderr.write(`not measured: ${missing.join(', ')}\n`);
   if (measured.length === 0) return;
   if (out !== undefined) writeFileAtomic(out, Buffer.from(text));
@@ -178,19 +198,20 @@ function report(run: Run, { split, out, json }: Options, { path, measured, missi
 }
 
 /** A row of the table is the number of a member. */
-function columnsOf(run: Run, measured: readonly Measured[]): Column<number>[] {
+function columnsOf(run: Run, alive: readonly number[], measured: readonly Measured[]): Column<number>[] {
   return [
     { heading: 'seed', cell: (m) => String(run.seeds[m]) },
     ...measured
       .flatMap(({ columns }) => columns)
       .map((column) => ({
         heading: column.heading,
-        cell: (m: number) => formatCell(column, m),
+        cell: (m: number) => formatCell(column, alive.indexOf(m)),
       })),
   ];
 }
 
 function formatCell({ values, errors, converged }: MetricColumn, m: number): string {
+  if (m < 0) return '-';
   const error = errors ? ` ± ${formatNumber(errors[m], 2)}` : '';
   return `${formatNumber(values[m])}${error}${converged?.[m] === false ? ' (not converged)' : ''}`;
 }

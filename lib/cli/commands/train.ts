@@ -15,7 +15,7 @@ import { allowOnly, integer, shellWord } from '../options.js';
 import { createProgress, type Progress } from '../progress.js';
 import { writeRunFile } from '../runFile.js';
 import { openRun } from '../savedRun.js';
-import { formatDuration, formatNumber, formatTable } from '../table.js';
+import { formatDuration, formatList, formatTable } from '../table.js';
 import { addSettingOptions, checkSettings, prepareRun, saveInterval, type SettingOptions } from '../trainOptions.js';
 
 interface Options extends SettingOptions, DataOptions {
@@ -177,7 +177,7 @@ function showProgress(progress: Progress, p: TrainProgress, until = Infinity): v
   const end = Math.min(until, p.steps);
   // The run's own estimate is for all its steps.
   const eta = p.steps > p.step ? (p.eta * Math.max(0, end - p.step)) / (p.steps - p.step) : 0;
-  const losses = p.loss.map((loss) => formatNumber(loss, 3)).join(' ');
+  const losses = formatList(p.loss);
   const speed = `${Math.round(p.samplesPerSecond).toLocaleString('en')} images/s`;
   progress.update(Math.min(1, p.step / end), eta, `epoch ${p.epoch}/${p.epochs}  loss ${losses}  ${speed}`);
 }
