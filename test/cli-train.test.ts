@@ -214,7 +214,7 @@ describe('stopped and resumed', () => {
     await waiting;
     expect(process.exitCode).toBe(130);
     process.exitCode = undefined;
-    expect(text.mock.calls.flat().join('')).toContain('stopped before the first step; nothing was saved');
+    expect(text.mock.calls.flat().join('')).toContain('stopped before the training began');
     expect(existsSync(join(folder, 'early'))).toBe(false);
     expect(process.listenerCount('SIGINT')).toBe(0);
   });

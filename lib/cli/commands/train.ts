@@ -85,7 +85,7 @@ async function train(options: Options, command: Command): Promise<void> {
 function endStopped(error: unknown, progress: Progress, { signal, exitCode }: Interrupt): void {
   progress.stop();
   if (exitCode === undefined || error !== signal.reason) throw error;
-  process.stderr.write('stopped before the first step; nothing was saved\n');
+  process.stderr.write('stopped before the training began\n');
   process.exitCode = exitCode;
 }
 
