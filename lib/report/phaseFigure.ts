@@ -141,7 +141,11 @@ function heatmap({ field, title, scheme, format }: PhasePanel, range: Range, axe
             field: key(field),
             type: 'quantitative',
             scale: { ...vegaScheme[scheme], domain: [range.low, range.high] },
-            legend: { format, gradientLength: Math.max(cellSize * columns.length, 96) },
+            legend: {
+              format,
+              values: [range.low, range.high],
+              gradientLength: Math.max(cellSize * columns.length, 96),
+            },
           },
         },
       },

@@ -46,8 +46,9 @@ export async function loadPeer<T>(name: string, user: string, from: Load = load)
  * where the specification is none
  * @example
  * ```ts no-run
- * import { phaseFigure, renderSvg } from 'ptmz-native';
- * const svg = await renderSvg(phaseFigure([{ width: 2, 'batch size': 16, 'test accuracy': 0.84 }]));
+ * import { phaseFigure, phasePanels, renderSvg } from 'ptmz-native';
+ * const cells = [{ width: 2, 'batch size': 16, 'test accuracy': 0.84 }];
+ * const svg = await renderSvg(phaseFigure(cells, { panels: phasePanels.slice(0, 1) }));
  * ```
  */
 export async function renderSvg(spec: VegaLiteSpec): Promise<string> {

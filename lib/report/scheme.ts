@@ -27,12 +27,12 @@ export function rangeOf(values: readonly (number | null)[]): Range {
  */
 export function labelColour(scheme: Scheme, value: string, { low, high }: Range): string {
   const at = (part: number) => low + part * (high - low);
-  // Where the relative luminance of the map falls below 0.3: there white has more contrast than dark ink.
+  // White has more contrast than ink where the relative luminance (WCAG 2) of the map is below 0.21.
   const dark = {
-    viridis: `${value} < ${at(0.62)}`,
-    'viridis reversed': `${value} > ${at(0.38)}`,
-    'red-blue': `${value} < ${at(0.2)} || ${value} > ${at(0.8)}`,
-    'red-blue reversed': `${value} < ${at(0.2)} || ${value} > ${at(0.8)}`,
+    viridis: `${value} < ${at(0.48)}`,
+    'viridis reversed': `${value} > ${at(0.52)}`,
+    'red-blue': `${value} < ${at(0.14)} || ${value} > ${at(0.86)}`,
+    'red-blue reversed': `${value} < ${at(0.14)} || ${value} > ${at(0.86)}`,
   };
   return `isValid(${value}) && (${dark[scheme]})`;
 }

@@ -49,11 +49,11 @@ export const addQuickstart: AddCommand = (program) => {
   const command = program
     .command('quickstart')
     .description('train a small zoo on real images, measure its loss landscape, draw its phases')
-    .option('--out <dir>', 'folder of the zoo; made if needed, gone on with if it is there', 'quickstart')
+    .option('--out <dir>', 'folder of the zoo; made if needed, continued if it is there', 'quickstart')
     .addOption(
       new Option('--data <name>', 'images; default: Fashion-MNIST where it is installed').choices(Object.keys(readers)),
     )
-    .option('--samples <n>', 'training images; a quarter as many for the test', integer(1))
+    .option('--samples <n>', 'training images (default: 4000, or all digits); a quarter as many to test', integer(1))
     .option('--epochs <n>', 'passes over the training images', integer(1), 3)
     .option('--widths <n...>', 'load: channels of the first stage', integers(1, WIDTHS), WIDTHS)
     .option('--batch-sizes <n...>', 'temperature: small batches are hot', integers(1, BATCH_SIZES), BATCH_SIZES)
@@ -77,14 +77,16 @@ async function quickstart(options: Options): Promise<void> {
     progress.stop();
     process.stderr.write('\nsaving after this step; press Ctrl-C again to end at once\n');
   });
+  let stopped = false;
   try {
     await train(store, progress, interrupt.signal);
   } catch (error) {
     progress.stop();
-    if (interrupt.exitCode === undefined) throw error;
-    process.exitCode = interrupt.exitCode;
+    if (error !== interrupt.signal.reason) throw error;
+    stopped = true;
   }
-  await report(store, options, (performance.now() - began) / 1000, interrupt.exitCode !== undefined);
+  await report(store, options, (performance.now() - began) / 1000, stopped);
+  if (interrupt.exitCode !== undefined) process.exitCode = interrupt.exitCode;
 }
 
 // Data
