@@ -9,6 +9,7 @@ import { digits, evaluate, hessianEigenvalues, hessianTrace, loadRun, PtmzError,
 import type { ResultLine } from '../lib/zoo/resultLine.js';
 import { runZoo } from '../lib/zoo/runner.js';
 import { ZooStore } from '../lib/zoo/store.js';
+import { Workload } from '../lib/zoo/workload.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'ptmz-quickstart-'));
 afterAll(() => rmSync(dir, { recursive: true }));
@@ -271,6 +272,17 @@ describe('a network that diverges', () => {
     const again = new ZooStore(store.directory, settings);
     expect(again.summaries()).toEqual(store.summaries());
   });
+});
+
+test('the part that is done counts earlier runs, the time that is left does not', () => {
+  const work = new Workload(10, 2);
+  expect(work.progress(0)).toEqual({ fraction: 0.2, eta: NaN });
+  work.skip(1);
+  expect(work.progress(0)).toEqual({ fraction: 0.3, eta: NaN });
+  work.finish(3);
+  expect(work.progress(1)).toEqual({ fraction: 0.7, eta: expect.any(Number) });
+  work.finish(4);
+  expect(work.progress(0)).toEqual({ fraction: 1, eta: 0 });
 });
 
 describe('refuses before any work', () => {

@@ -51,36 +51,14 @@ export async function runZoo(store: ZooStore, options: ZooOptions = {}): Promise
     if (store.isFinished(cell)) continue;
     options.signal?.throwIfAborted();
     options.onBegin?.(cell, index + 1, cells.length);
-    const lines = await runCell(store, cell, work, options);
+    using run = await prepareCell(store, cell);
+    run.warnings.forEach((warning) => options.onWarning?.(warning));
+    const job = new CellJob(grid, cell, run, work, options);
+    await job.train(store.checkpoints(cell));
+    const lines = describeCell(grid, cell, run, await job.measure());
     store.finish(cell, lines);
     options.onFinish?.(cell, lines);
   }
-}
-
-async function runCell(store: ZooStore, cell: Cell, work: Workload, options: ZooOptions): Promise<ResultLine[]> {
-  const { grid } = store;
-  const { onProgress, onWarning, signal } = options;
-  using run = await prepareCell(store, cell);
-  run.warnings.forEach((warning) => onWarning?.(warning));
-  const during = (stage: Stage, cost: number) => (part: number, details: string) =>
-    onProgress?.({ cell, stage, details, ...work.progress(cost * part) });
-
-  const steps = run.schedules[0]!.lr.length;
-  const whole = stageCost(grid, cell, 'training');
-  const before = run.finished ? 1 : run.step / steps;
-  work.skip(whole * before);
-  const trained = during('training', whole);
-  await run.train({
-    saveTo: store.checkpoints(cell),
-    keep: 1,
-    ...(signal && { signal }),
-    onProgress: (p) => {
-      const speed = `${Math.round(p.samplesPerSecond).toLocaleString('en')} images/s`;
-      trained(p.step / p.steps - before, `epoch ${p.epoch}/${p.epochs}  loss ${short(p.loss)}  ${speed}`);
-    },
-  });
-  work.finish(whole * (1 - before));
-  return describeCell(grid, cell, run, await measureCell(grid, cell, run, work, during, options));
 }
 
 /** The population of a cell as it was saved, or a new one. */
@@ -92,56 +70,90 @@ async function prepareCell(store: ZooStore, cell: Cell): Promise<Run> {
   return prepareResNet({ depth: 18, width: cell.width, data, batchSize: cell.batchSize, epochs, seeds, lr });
 }
 
-type During = (stage: Stage, cost: number) => (part: number, details: string) => void;
+/** The stages of one cell, counted in the work of the whole zoo. */
+class CellJob {
+  constructor(
+    readonly grid: Grid,
+    readonly cell: Cell,
+    readonly run: Run,
+    readonly work: Workload,
+    readonly options: ZooOptions,
+  ) {}
 
-async function measureCell(
-  grid: Grid,
-  cell: Cell,
-  run: Run,
-  work: Workload,
-  during: During,
-  { signal, onWarning }: ZooOptions,
-): Promise<Curvature> {
-  const { samples, probes, steps, tolerance } = grid.hessian;
-  const shared = { samples, ...(signal && { signal }) };
-  const stage = async <T>(name: Stage, measure: (report: ReturnType<During>) => Promise<T>) => {
-    const cost = stageCost(grid, cell, name);
+  /** Says how far a stage is; its cost is what of it is left to do. */
+  #reporter(stage: Stage, cost: number) {
+    return (part: number, details: string) =>
+      this.options.onProgress?.({ cell: this.cell, stage, details, ...this.work.progress(cost * part) });
+  }
+
+  get #signal(): { signal?: AbortSignal } {
+    return this.options.signal ? { signal: this.options.signal } : {};
+  }
+
+  /** Trains what is left to train, and saves every epoch. */
+  async train(saveTo: string): Promise<void> {
+    const { run, work } = this;
+    const whole = stageCost(this.grid, this.cell, 'training');
+    const before = run.finished ? 1 : run.step / run.schedules[0]!.lr.length;
+    work.skip(whole * before);
+    const report = this.#reporter('training', whole);
+    await run.train({
+      ...this.#signal,
+      saveTo,
+      keep: 1,
+      onProgress: (p) => {
+        const speed = `${Math.round(p.samplesPerSecond).toLocaleString('en')} images/s`;
+        report(p.step / p.steps - before, `epoch ${p.epoch}/${p.epochs}  loss ${short(p.loss)}  ${speed}`);
+      },
+    });
+    work.finish(whole * (1 - before));
+  }
+
+  /** The curvature of every member. */
+  async measure(): Promise<Curvature> {
+    const { run, grid } = this;
+    const { samples, probes, steps, tolerance } = grid.hessian;
+    const shared = { ...this.#signal, samples };
+    const trace = await this.#measured('trace', (report) =>
+      hessianTrace(run, grid.data.train, {
+        ...shared,
+        probes,
+        onProgress: (p) => report(p.fraction, `Hessian trace of network ${p.member + 1}/${p.members}`),
+      }),
+    );
+    const top = await this.#measured('eigenvalue', (report) =>
+      hessianEigenvalues(run, grid.data.train, {
+        ...shared,
+        steps,
+        tolerance,
+        onProgress: (p) => {
+          const part = (p.member + Math.min(1, p.step / usualSteps)) / p.members;
+          report(part, `top eigenvalue of network ${p.member + 1}/${p.members}`);
+        },
+      }),
+    );
+    const none = () => run.seeds.map(() => null);
+    return {
+      trace: trace?.trace ?? none(),
+      traceError: trace?.standardError ?? none(),
+      topEigenvalue: top?.eigenvalues.map(([value]) => value!) ?? none(),
+      topResidual: top?.residuals.map(([value]) => value!) ?? none(),
+    };
+  }
+
+  async #measured<T>(stage: Stage, measure: (report: (part: number, details: string) => void) => Promise<T>) {
+    const cost = stageCost(this.grid, this.cell, stage);
     try {
-      return await measure(during(name, cost));
+      return await measure(this.#reporter(stage, cost));
     } catch (error) {
       // Parameters near overflow, before a member diverged: there is no curvature, but the zoo goes on.
       if (!(error instanceof PtmzError) || error.code !== 'NON_FINITE') throw error;
-      onWarning?.(`${cell.name}: no ${name}: ${error.message}`);
+      this.options.onWarning?.(`${this.cell.name}: no ${stage}: ${error.message}`);
       return undefined;
     } finally {
-      work.finish(cost);
+      this.work.finish(cost);
     }
-  };
-  const trace = await stage('trace', (report) =>
-    hessianTrace(run, grid.data.train, {
-      ...shared,
-      probes,
-      onProgress: (p) => report(p.fraction, `Hessian trace of network ${p.member + 1}/${p.members}`),
-    }),
-  );
-  const top = await stage('eigenvalue', (report) =>
-    hessianEigenvalues(run, grid.data.train, {
-      ...shared,
-      steps,
-      tolerance,
-      onProgress: (p) => {
-        const part = (p.member + Math.min(1, p.step / usualSteps)) / p.members;
-        report(part, `top eigenvalue of network ${p.member + 1}/${p.members}`);
-      },
-    }),
-  );
-  const none = () => run.seeds.map(() => null);
-  return {
-    trace: trace?.trace ?? none(),
-    traceError: trace?.standardError ?? none(),
-    topEigenvalue: top?.eigenvalues.map(([value]) => value!) ?? none(),
-    topResidual: top?.residuals.map(([value]) => value!) ?? none(),
-  };
+  }
 }
 
 const short = (values: readonly number[]) => values.map((x) => (Number.isNaN(x) ? '-' : x.toPrecision(3))).join(' ');

@@ -28,34 +28,35 @@ export function stageCost({ seeds, epochs, data, hessian }: Grid, { width }: Cel
   return seeds.length * networkCost(width) * samples[stage];
 }
 
-/** Counts what is done of all the work. What was done before it began does not count for the time that is left. */
+/** Counts what is done of all the work; the time that is left follows from the speed of this run alone. */
 export class Workload {
   readonly #began = performance.now();
-  #finished = 0;
-  #atStart: number;
+  #finished: number;
+  #before: number;
 
+  /** @param before of the total, what earlier runs have finished */
   constructor(
     readonly total: number,
     before: number,
   ) {
-    this.#finished = this.#atStart = before;
+    this.#finished = this.#before = before;
   }
 
   finish(cost: number): void {
     this.#finished += cost;
   }
 
-  /** The piece was done before this began, as part of a cell that was under way. */
+  /** An earlier run had done this much of a cell that it did not finish. */
   skip(cost: number): void {
     this.#finished += cost;
-    this.#atStart += cost;
+    this.#before += cost;
   }
 
   /** With this much of the piece at hand done: the part of everything, and the expected seconds to the end. */
   progress(piece: number): { fraction: number; eta: number } {
     const done = this.#finished + piece;
     const seconds = (performance.now() - this.#began) / 1000;
-    const own = done - this.#atStart;
+    const own = done - this.#before;
     return { fraction: done / this.total, eta: own > 0 ? (seconds / own) * (this.total - done) : NaN };
   }
 }
