@@ -36,4 +36,5 @@ export {
 export * from './data/index.js';
 export * from './landscape/index.js';
 export * from './models/index.js';
+export * from './report/index.js';
 export * from './train/index.js';
