@@ -3,7 +3,17 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { digits, loadRun, prepare, prepareResNet, readSafetensors, train, type PtmzError, type Run } from 'ptmz-native';
+import {
+  digits,
+  DiskFullError,
+  loadRun,
+  prepare,
+  prepareResNet,
+  readSafetensors,
+  train,
+  type PtmzError,
+  type Run,
+} from 'ptmz-native';
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
 import { disk, removeOrphans } from '../lib/formats/atomicFile.js';
 import { loadNative } from '../lib/load.js';
@@ -208,16 +218,19 @@ describe('the disk', () => {
         using half = prepare(small);
         await half.save(mount);
         const before = visible(mount);
-        const error = await half.train({ saveTo: mount, saveEvery: { steps: 5 }, keep: 100 }).then(
+        const job = { saveTo: mount, saveEvery: { steps: 5 }, keep: 100, whenDiskFull: 'throw' } as const;
+        const error = await half.train(job).then(
           () => undefined,
           (error: PtmzError) => error,
         );
         if (!error) continue;
         full++;
+        if (!(error instanceof DiskFullError)) throw error;
         expect(error).toMatchObject({
           code: 'DISK_FULL',
           message: expect.stringMatching(/\/run\d+.*no space left in \w+ .*bytes needed, \d+ free/) as string,
         });
+        expect(error.free).toBeLessThan(error.needed!);
         expect(visible(mount)).toEqual(expect.arrayContaining(before));
         expect(visible(mount).filter((name) => name.startsWith('.'))).toEqual([]);
         using loaded = await loadRun(mount, { data, model });
@@ -231,6 +244,66 @@ describe('the disk', () => {
     }
     expect(full).toBeGreaterThan(0);
     expect(bits(run)).toEqual(expected);
+  });
+
+  describe('full for a while', () => {
+    /** Writes fail as on a full disk until the returned function is called. */
+    const fill = () => {
+      const { write } = disk;
+      let full = true;
+      vi.spyOn(disk, 'write').mockImplementation((file, bytes) => {
+        if (!full || bytes.length < 2) return write(file, bytes);
+        throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+      });
+      return () => void (full = false);
+    };
+
+    test('the training pauses, says so once, and ends with the same bits', async () => {
+      const free = fill();
+      const [directory, events] = [newDirectory(), [] as string[]];
+      using run = await train({
+        ...small,
+        saveTo: directory,
+        saveEvery: { steps: 12 },
+        onSave: ({ step }) => events.push(`saved ${step}`),
+        onDiskFull: (error) => {
+          expect(error).toMatchObject({ code: 'DISK_FULL', needed: expect.any(Number) as number });
+          events.push('full');
+          setTimeout(free, 700); // longer than one look at the disk
+        },
+      });
+      expect(events).toEqual(['full', 'saved 12', 'saved 24']);
+      using straight = await train(small);
+      using loaded = await loadRun(directory, { data, model });
+      expect([bits(run), bits(loaded)]).toEqual([bits(straight), bits(straight)]);
+    });
+
+    test('nobody listening: the process warns', async () => {
+      const free = fill();
+      const warned = vi.spyOn(process, 'emitWarning').mockImplementation(free);
+      using _ = await train({ ...small, epochs: 1, saveTo: newDirectory() });
+      expect(warned.mock.calls).toEqual([[expect.stringMatching(/pauses until/), { code: 'DISK_FULL' }]]);
+    });
+
+    test('an abort ends the pause with DISK_FULL; the run keeps its steps and can be saved elsewhere', async () => {
+      const free = fill();
+      const [directory, elsewhere] = [newDirectory(), newDirectory()];
+      const controller = new AbortController();
+      using run = prepare(small);
+      const job = { saveTo: directory, signal: controller.signal, onDiskFull: () => controller.abort() };
+      expect(await thrown(() => run.train(job))).toMatchObject({ code: 'DISK_FULL' });
+      expect([run.step, visible(directory)]).toEqual([6, []]);
+      free();
+      expect(await run.save(elsewhere)).toMatchObject({ step: 6 });
+    });
+
+    test('whenDiskFull: throw ends it with DISK_FULL', async () => {
+      fill();
+      const onDiskFull = vi.fn();
+      const job = { ...small, saveTo: newDirectory(), whenDiskFull: 'throw', onDiskFull } as const;
+      expect(await thrown(() => train(job))).toMatchObject({ code: 'DISK_FULL' });
+      expect(onDiskFull).not.toHaveBeenCalled();
+    });
   });
 
   test('an error in the n-th call is IO_ERROR with path and call, and nothing is lost, for every n', async () => {
@@ -394,6 +467,8 @@ describe('what does not belong together', () => {
     ['an empty name', { saveTo: '' }, /saveTo/],
     ['no directory', { keep: 2 }, /keep.*saveTo/],
     ['no function', { saveTo: 'x', onSave: 1 }, /onSave/],
+    ['no function when full', { saveTo: 'x', onDiskFull: 1 }, /onDiskFull/],
+    ['an unknown answer', { saveTo: 'x', whenDiskFull: 'retry' }, /whenDiskFull.*'retry'/],
   ])('refused: %s', async (_, options, message) => {
     using run = prepare(small);
     const error = await thrown(() => run.train(options));
