@@ -18,7 +18,9 @@ import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
 import { disk, removeOrphans } from '../lib/formats/atomicFile.js';
 import { loadNative } from '../lib/load.js';
 import { mlp, points } from './support/models.js';
-import { killTrial, powerCutTrial, summary, wholeTraining, whyNoMounts, whyNoPowerCuts } from './support/crashes.mjs';
+import { killTrial, powerCutTrial, stopTrial, summary, wholeTraining, whyNoPowerCuts } from './support/crashes.mjs';
+import { failNthCall, flipRandomBit } from './support/faults.mjs';
+import { whyNoMounts } from './support/mounts.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'ptmz-checkpoint-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
