@@ -53,6 +53,12 @@ async function measure({ id, fault, trials, unavailable, run }) {
   } catch (error) {
     progress.end('failed');
     console.error(error);
-    return { id, fault, verdict: 'FAILED', figures: `${error.code ?? error.name}: ${error.message}`, seconds: seconds() };
+    return {
+      id,
+      fault,
+      verdict: 'FAILED',
+      figures: `${error.code ?? error.name}: ${error.message}`,
+      seconds: seconds(),
+    };
   }
 }

@@ -6,11 +6,15 @@ import type { SavePlan } from './saving.js';
 /** Milliseconds between two looks at the free space. */
 const interval = 500;
 
+/** Returns when there is space, or at an abort. */
 async function waitForSpace({ needed = 0 }: DiskFullError, path: string, signal: AbortSignal | undefined) {
-  do {
-    // An abort ends the sleep early; who waits sees it in the signal.
-    await sleep(interval, undefined, signal && { signal }).catch(() => {});
-  } while (!signal?.aborted && (freeBytes(path) ?? Infinity) < needed);
+  try {
+    do {
+      await sleep(interval, undefined, signal && { signal });
+    } while ((freeBytes(path) ?? Infinity) < needed);
+  } catch (error) {
+    if (!signal?.aborted) throw error;
+  }
 }
 
 /**

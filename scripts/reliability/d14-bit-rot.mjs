@@ -36,7 +36,8 @@ export default {
         if (error?.code === 'CHECKSUM_MISMATCH' && right) counts.detected += 1;
         if (error?.message.includes("tensor '")) counts.tensor += 1;
         const [warning = ''] = loaded.warnings;
-        if (loaded.step === 20 && error && warning.startsWith(error.message) && warning.includes(older)) counts.fellBack += 1;
+        if (loaded.step === 20 && error && warning.startsWith(error.message) && warning.includes(older))
+          counts.fellBack += 1;
         loaded.dispose();
         report((i + 1) / trials, `${i + 1} of ${trials} bits`);
       }

@@ -8,9 +8,20 @@ import { call, inFolder } from '../../test/support/mounts.mjs';
 const training = fileURLToPath(new URL('../../test/support/checkpointed-training.mjs', import.meta.url));
 const calls = 'openat,fsync,rename,renameat,renameat2,write';
 
-/** Calls that succeeded, in order: name, first path, last quoted text. @param {string} log of strace -y */
-function* succeeded(log) {
+/** Lines of the log; a call that another thread interrupted is put together again. @param {string} log of strace -f */
+function* wholeLines(log) {
+  /** @type {Map<string, string>} */
+  const unfinished = new Map();
   for (const line of log.split('\n')) {
+    const [, thread = '', text = ''] = /^(\d+) +(.*)$/.exec(line) ?? [];
+    if (text.endsWith('<unfinished ...>')) unfinished.set(thread, text.slice(0, -'<unfinished ...>'.length));
+    else yield text.replace(/^<\.\.\. \w+ resumed>/, () => unfinished.get(thread) ?? '');
+  }
+}
+
+/** Calls that succeeded, in order. @param {string} log of strace -f -y */
+function* succeeded(log) {
+  for (const line of wholeLines(log)) {
     const match = /(?<name>\w+)\((?<args>.*)\)\s+= (?<result>\d+)/.exec(line);
     if (!match?.groups) continue;
     const { name = '', args = '' } = match.groups;
@@ -48,7 +59,8 @@ export function wrongOrder(log) {
 /** @type {import('./rows.mjs').Row} */
 export default {
   id: 'D2',
-  fault: 'order of system calls (strace): fsync of files and their folder, rename, fsync of the directory, then the report',
+  fault:
+    'order of system calls (strace): fsync of files and their folder, rename, fsync of the directory, then the report',
   trials: { full: 3, quick: 1 },
   unavailable() {
     if (process.platform !== 'linux') return 'strace needs Linux';

@@ -11,14 +11,19 @@ const nobody = { uid: 65534, gid: 65534 };
 
 /** How a training that saves there ends. @param {string} directory @param {{ uid?: number, gid?: number }} user */
 function outcome(directory, user = {}) {
-  const { stdout, stderr } = spawnSync(process.execPath, [training, directory], { ...user, cwd: '/', encoding: 'utf8' });
+  const { stdout, stderr } = spawnSync(process.execPath, [training, directory], {
+    ...user,
+    cwd: '/',
+    encoding: 'utf8',
+  });
   return stdout.trim() || stderr.trim();
 }
 
 /** @type {import('./rows.mjs').Row} */
 export default {
   id: 'D8',
-  fault: 'unwritable directory: read-only mount, uid 65534, a file in its place; each with the directory there and missing',
+  fault:
+    'unwritable directory: read-only mount, uid 65534, a file in its place; each with the directory there and missing',
   trials: { full: 6, quick: 6 },
   unavailable: whyNoMounts,
   async run({ trials, report }) {

@@ -34,7 +34,11 @@ export function provenance() {
   };
 }
 
-const cells = (/** @type {string} */ line) => line.split('|').slice(1, -1).map((cell) => cell.trim());
+const cells = (/** @type {string} */ line) =>
+  line
+    .split('|')
+    .slice(1, -1)
+    .map((cell) => cell.trim());
 const keyOf = (/** @type {string[]} */ [id, fault]) => `${id} ${fault}`;
 
 /** @param {string[][]} rows */
@@ -54,11 +58,23 @@ function format(rows) {
 export function keepTable(results, order) {
   const text = readFileSync(file, 'utf8');
   const [from, to] = [text.indexOf(begin) + begin.length, text.indexOf(end)];
-  const older = text.slice(from, to).split('\n').filter((line) => line.startsWith('| ')).map(cells).slice(2);
+  const older = text
+    .slice(from, to)
+    .split('\n')
+    .filter((line) => line.startsWith('| '))
+    .map(cells)
+    .slice(2);
   const { date, commit, machine } = provenance();
   const rows = new Map(older.map((row) => [keyOf(row), row]));
   for (const { id, fault, verdict, figures, seconds } of results)
-    rows.set(keyOf([id, fault]), [id, fault, verdict, figures, `${Math.round(seconds)} s`, `${date}, ${commit}, ${machine}`]);
+    rows.set(keyOf([id, fault]), [
+      id,
+      fault,
+      verdict,
+      figures,
+      `${Math.round(seconds)} s`,
+      `${date}, ${commit}, ${machine}`,
+    ]);
   const table = order.map(({ id, fault }) => rows.get(keyOf([id, fault]))).filter((row) => row !== undefined);
   writeFileSync(file, `${text.slice(0, from)}\n\n${format(table)}\n\n${text.slice(to)}`);
 }

@@ -1,6 +1,5 @@
-/** X1: NaN and infinity in inputs, weights, moments, statistics, learning rates and in the model's own arithmetic. */
-import { join } from 'node:path';
-import { arrays, digits, linear, loadRun, prepare } from '../../dist/index.js';
+/** X1: NaN and infinity in inputs, labels, weights, moments, statistics, learning rates and in the model's own arithmetic. */
+import { arrays, batchNorm, digits, linear, loadRun, prepare } from '../../dist/index.js';
 import { readCheckpoint } from '../../dist/train/checkpoint.js';
 import { listCheckpoints } from '../../dist/train/checkpoints.js';
 import { inFolder } from '../../test/support/mounts.mjs';
@@ -33,9 +32,13 @@ const network = (fault) => ({
   name: 'faulty',
   input: /** @type {const} */ ([1, 8, 8]),
   classes: 10,
-  build(/** @type {import('../../lib/index.ts').Graph} */ graph, /** @type {Value} */ x) {
+  /** @type {import('../../lib/index.ts').Model['build']} */
+  build(graph, x, { training }) {
     const w = graph.param('weight', [16, 64], { init });
-    const hidden = linear(x.reshape([-1, 64]), w, graph.param('bias', [16])).tanh();
+    const runningMean = graph.buffer('running_mean', [16]);
+    const runningVar = graph.buffer('running_var', [16], { init: { kind: 'constant', value: 1 } });
+    const h = linear(x.reshape([-1, 64]), w, graph.param('bias', [16]));
+    const hidden = batchNorm(h, { runningMean, runningVar, training }).tanh();
     const z = linear(hidden, graph.param('out.weight', [10, 16], { init }), graph.param('out.bias', [10]));
     return fault(z, graph.param('fault', [1], { init: { kind: 'constant', value: 1 } }));
   },
@@ -55,11 +58,16 @@ const injections = [
   {
     name: 'weights that overflow',
     inject(/** @type {Run} */ run) {
-      // Two of them: the product of one with the activations alone stays just below the largest number.
-      const largest = run.settings.dtype === 'float32' ? 3e38 : 1.7e308;
-      setParameter(run, 'out.bias', largest);
+      // z + bias is finite; multiplied by f it is not.
+      setParameter(run, 'out.bias', run.settings.dtype === 'float32' ? 3e38 : 1.7e308);
       setParameter(run, 'fault', 1e3);
     },
+    fault: (/** @type {Value} */ z, /** @type {Value} */ f) => z.mul(f),
+  },
+  {
+    name: 'NaN in the running statistics',
+    poisoned: true,
+    inject: (/** @type {Run} */ run) => run.vectors.buffers?.set(bad, [NaN]),
   },
   {
     name: 'NaN in the momentum',
@@ -91,14 +99,18 @@ const stateOf = (run, m) => {
   const { params, buffers, velocity, secondMoment } = run.vectors;
   return [params, buffers, velocity, secondMoment].flatMap((vector) => (vector ? [...vector.toArray(m)] : []));
 };
-const isFinite = (/** @type {ArrayLike<unknown>} */ numbers) => Array.from(numbers).every((x) => Number.isFinite(Number(x)));
+const isFinite = (/** @type {ArrayLike<unknown>} */ numbers) =>
+  Array.from(numbers).every((x) => Number.isFinite(Number(x)));
 const isSame = (/** @type {unknown[]} */ a, /** @type {unknown[]} */ b) =>
   a.length === b.length && a.every((x, i) => Object.is(x, b[i]));
 
 /** Whether all numbers of the newest checkpoint are finite. @param {string} directory */
 function newestIsFinite(directory) {
   const newest = listCheckpoints(directory).at(-1);
-  return newest !== undefined && readCheckpoint(newest).members.every((m) => [...m.values()].every(({ data }) => isFinite(data)));
+  return (
+    newest !== undefined &&
+    readCheckpoint(newest).members.every((m) => [...m.values()].every(({ data }) => isFinite(data)))
+  );
 }
 
 /**
@@ -108,17 +120,31 @@ function newestIsFinite(directory) {
  * @param {'float32' | 'float64'} dtype
  * @returns {Promise<string[]>} what went wrong
  */
-async function trial({ fault = (/** @type {Value} */ z) => z, inject, lr, sample, label, poisoned, steps = [before] }, optimizer, dtype) {
+async function trial(
+  { fault = (/** @type {Value} */ z) => z, inject, lr, sample, label, poisoned, steps = [before] },
+  optimizer,
+  dtype,
+) {
   const data = await floatDigits();
   const rate = optimizer === 'sgd' ? 0.05 : 0.002;
   const model = network((z, f) => fault(z, f));
-  const common = { model, data, batchSize, epochs: 2, optimizer, dtype, shuffle: false, schedule: /** @type {const} */ ('constant') };
+  const common = {
+    model,
+    data,
+    batchSize,
+    epochs: 2,
+    optimizer,
+    dtype,
+    shuffle: false,
+    schedule: /** @type {const} */ ('constant'),
+  };
   const run = prepare({ ...common, seeds: [0, 1, 2], lr: [rate, lr?.[dtype] ?? rate, rate] });
   const wrong = [];
   const check = (/** @type {string} */ what, /** @type {boolean} */ good) => void (good || wrong.push(what));
   await inFolder(async (directory) => {
     if (!lr) await run.train({ until: before, saveTo: directory });
-    if (sample !== undefined) data.train.native.samples.write(0, before * batchSize * pixels + 5, Float32Array.of(sample));
+    if (sample !== undefined)
+      data.train.native.samples.write(0, before * batchSize * pixels + 5, Float32Array.of(sample));
     if (label !== undefined) data.train.native.labels.write(0, before * batchSize, Int32Array.of(label));
     inject?.(run);
     const state = stateOf(run, bad);
@@ -144,14 +170,23 @@ async function trial({ fault = (/** @type {Value} */ z) => z, inject, lr, sample
     (await loadRun(directory, { data, model })).dispose();
   });
   if (label !== undefined) {
-    check('a member was frozen', run.divergedAt.every((step) => step === null));
+    check(
+      'a member was frozen',
+      run.divergedAt.every((step) => step === null),
+    );
   } else if (sample !== undefined) {
     // Every member meets the sample in this step.
-    check('a member went on', run.divergedAt.every((step) => step === before));
+    check(
+      'a member went on',
+      run.divergedAt.every((step) => step === before),
+    );
   } else {
     const well = prepare({ ...common, seeds: [0, 2], lr: rate });
     await well.train();
-    check('another member changed', isSame([...stateOf(run, 0), ...stateOf(run, 2)], [...stateOf(well, 0), ...stateOf(well, 1)]));
+    check(
+      'another member changed',
+      isSame([...stateOf(run, 0), ...stateOf(run, 2)], [...stateOf(well, 0), ...stateOf(well, 1)]),
+    );
     check('another member is not finite', isFinite(stateOf(run, 0)) && isFinite(stateOf(run, 2)));
     well.dispose();
   }
@@ -162,7 +197,8 @@ async function trial({ fault = (/** @type {Value} */ z) => z, inject, lr, sample
 /** @type {import('./rows.mjs').Row} */
 export default {
   id: 'X1',
-  fault: 'NaN or infinity in inputs, labels out of range, in weights, momentum, learning rate and arithmetic; SGD and AdamW, float32 and float64',
+  fault:
+    'NaN or infinity in inputs, weights, batch statistics, momentum, learning rate, arithmetic, and labels out of range; SGD and AdamW, float32 and float64',
   trials: { full: 4 * injections.length, quick: injections.length },
   async run({ trials, report }) {
     let [done, good] = [0, 0];

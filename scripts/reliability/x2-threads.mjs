@@ -17,7 +17,8 @@ function memberSha(run, m) {
 /** @type {import('./rows.mjs').Row} */
 export default {
   id: 'X2',
-  fault: '1, 2, 4 and 16 threads; 3 members at once and one by one (ResNet-18 w2 and w8, ResNet-50 w2; SGD, AdamW; 5 steps)',
+  fault:
+    '1, 2, 4 and 16 threads; 3 members at once and one by one (ResNet-18 w2 and w8, ResNet-50 w2; SGD, AdamW; 5 steps)',
   trials: { full: trainings.length, quick: 2 },
   async run({ trials, report }) {
     const counts = { threads: 0, members: 0 };

@@ -1,6 +1,7 @@
 /** Ends of a training that saves itself at a random moment: kill -9, SIGINT and SIGTERM, a simulated power cut. */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -37,7 +38,9 @@ async function interrupted(args, { saves, delay }, after) {
   await Promise.race([sleep(delay), closed]);
   await after(child);
   await closed;
-  return { output, code: child.exitCode, ended };
+  // A process that a signal ended has the code that a shell gives it.
+  const code = child.exitCode ?? 128 + constants.signals[child.signalCode ?? 'SIGKILL'];
+  return { output, code, ended };
 }
 
 // Counted in checkpoints, since the same training is faster or slower on another file system.
@@ -90,7 +93,7 @@ export async function killTrial(reference, settings = []) {
   });
 }
 
-/** @typedef {Outcome & { code: number | null, milliseconds: number }} Stop how a process ended, how long after the signal */
+/** @typedef {Outcome & { code: number, milliseconds: number }} Stop how a process ended, how long after the signal */
 
 /**
  * Stops a training at a random moment as a user or a scheduler does, then lets it go on to the end.
