@@ -24,6 +24,7 @@ if (unknown.length > 0) {
   console.error(`--only: expected some of ${known}, received ${unknown.join(', ')}`);
   process.exit(1);
 }
+const measured = provenance();
 const progress = createProgress();
 const results = [];
 for (const row of rows.filter(({ id }) => !wanted || wanted.includes(id))) {
@@ -34,9 +35,9 @@ for (const row of rows.filter(({ id }) => !wanted || wanted.includes(id))) {
 
 const count = (verdict) => results.filter((result) => result.verdict === verdict).length;
 console.log(`${count('passed')} passed, ${count('FAILED')} failed, ${count('skipped')} skipped`);
-if (!values.quick) keepTable(results, rows);
+if (!values.quick) keepTable(results, rows, measured);
 if (values.json !== undefined)
-  writeFileSync(values.json, `${JSON.stringify({ ...provenance(), quick: values.quick, results }, null, 2)}\n`);
+  writeFileSync(values.json, `${JSON.stringify({ measured, quick: values.quick, results }, null, 2)}\n`);
 process.exitCode = count('FAILED') > 0 ? 1 : 0;
 
 async function measure({ id, fault, trials, unavailable, run }) {

@@ -9,7 +9,20 @@ export interface DiskSpace {
   free: number | undefined;
 }
 
-/** The `DISK_FULL` error, with the numbers of its message. */
+/**
+ * The `DISK_FULL` error, with the numbers of its message.
+ *
+ * @example
+ * ```ts
+ * import { mkdtempSync, rmSync } from 'node:fs';
+ * import { digits, trainResNet, type DiskFullError } from 'ptmz-native';
+ * const saveTo = mkdtempSync('run-');
+ * const data = await digits({ train: 200, test: 100 });
+ * const onDiskFull = ({ needed, free }: DiskFullError) => console.warn(`paused: ${needed} bytes needed, ${free} free`);
+ * using run = await trainResNet({ depth: 18, width: 2, data, batchSize: 50, epochs: 1, seeds: [0], saveTo, onDiskFull });
+ * rmSync(saveTo, { recursive: true });
+ * ```
+ */
 export class DiskFullError extends PtmzError implements DiskSpace {
   constructor(
     message: string,
@@ -24,14 +37,16 @@ export class DiskFullError extends PtmzError implements DiskSpace {
   }
 }
 
-/** Bytes free where `path` is, or will be. @internal */
+/** Bytes free where `path` is, or will be; undefined where the system does not say. @internal */
 export function freeBytes(path: string): number | undefined {
-  for (let at = path; ; at = dirname(at)) {
-    if (existsSync(at)) {
-      const { bavail, bsize } = statfsSync(at);
-      return bavail * bsize;
-    }
-    if (dirname(at) === at) return undefined;
+  let at = path;
+  while (!existsSync(at) && dirname(at) !== at) at = dirname(at);
+  try {
+    const { bavail, bsize } = statfsSync(at);
+    return bavail * bsize;
+  } catch {
+    // Not every file system tells; the write itself will say whether there is room.
+    return undefined;
   }
 }
 

@@ -16,7 +16,7 @@ const file = new URL('../../docs/reliability.md', import.meta.url);
 const [begin, end] = ['<!-- table: begin -->', '<!-- table: end -->'];
 const headings = ['row', 'fault', 'verdict', 'figures', 'time', 'measured'];
 
-/** The checkout and the machine that the figures belong to. */
+/** The checkout and the machine that the figures belong to, one line. */
 export function provenance() {
   const git = (/** @type {string[]} */ ...args) => execFileSync('git', args, { encoding: 'utf8' }).trim();
   let commit = 'no checkout';
@@ -26,12 +26,10 @@ export function provenance() {
   } catch {
     // A package without its repository.
   }
+  const date = new Date().toISOString().slice(0, 10);
   const cpu = os.cpus()[0]?.model.replace(/\s+/g, ' ').trim() ?? 'unknown processor';
-  return {
-    date: new Date().toISOString().slice(0, 10),
-    commit,
-    machine: `${os.availableParallelism()} cores of ${cpu}, ${os.type()} ${os.release().split('-')[0]}, Node ${process.versions.node}`,
-  };
+  const system = `${os.type()} ${os.release().split('-')[0]}, Node ${process.versions.node}`;
+  return `${date}, ${commit}, ${os.availableParallelism()} cores of ${cpu}, ${system}`;
 }
 
 const cells = (/** @type {string} */ line) =>
@@ -39,7 +37,9 @@ const cells = (/** @type {string} */ line) =>
     .split('|')
     .slice(1, -1)
     .map((cell) => cell.trim());
-const keyOf = (/** @type {string[]} */ [id, fault]) => `${id} ${fault}`;
+// A bar would end the cell.
+const escaped = (/** @type {string} */ text) => text.replaceAll('|', '/').replaceAll('\n', ' ');
+const keyOf = (/** @type {{ id: string, fault: string }} */ { id, fault }) => `${id} ${fault}`;
 
 /** @param {string[][]} rows */
 function format(rows) {
@@ -51,12 +51,13 @@ function format(rows) {
 }
 
 /**
- * Writes results into the document; `order` holds all rows there are, so that old ones go.
+ * The document with the results in its table.
+ * @param {string} text the document
  * @param {Result[]} results
- * @param {{ id: string, fault: string }[]} order
+ * @param {{ id: string, fault: string }[]} order all rows there are: others leave the table
+ * @param {string} measured where and when
  */
-export function keepTable(results, order) {
-  const text = readFileSync(file, 'utf8');
+export function withResults(text, results, order, measured) {
   const [from, to] = [text.indexOf(begin) + begin.length, text.indexOf(end)];
   const older = text
     .slice(from, to)
@@ -64,17 +65,21 @@ export function keepTable(results, order) {
     .filter((line) => line.startsWith('| '))
     .map(cells)
     .slice(2);
-  const { date, commit, machine } = provenance();
-  const rows = new Map(older.map((row) => [keyOf(row), row]));
-  for (const { id, fault, verdict, figures, seconds } of results)
-    rows.set(keyOf([id, fault]), [
-      id,
-      fault,
-      verdict,
-      figures,
-      `${Math.round(seconds)} s`,
-      `${date}, ${commit}, ${machine}`,
-    ]);
-  const table = order.map(({ id, fault }) => rows.get(keyOf([id, fault]))).filter((row) => row !== undefined);
-  writeFileSync(file, `${text.slice(0, from)}\n\n${format(table)}\n\n${text.slice(to)}`);
+  const rows = new Map(older.map((row) => [keyOf({ id: row[0] ?? '', fault: row[1] ?? '' }), row]));
+  for (const result of results) {
+    const { id, fault, verdict, figures, seconds } = result;
+    rows.set(keyOf(result), [id, fault, verdict, figures, `${Math.round(seconds)} s`, measured].map(escaped));
+  }
+  const kept = order.map((row) => rows.get(keyOf(row))).filter((row) => row !== undefined);
+  return `${text.slice(0, from)}\n\n${format(kept)}\n\n${text.slice(to)}`;
+}
+
+/**
+ * Keeps results in docs/reliability.md.
+ * @param {Result[]} results
+ * @param {{ id: string, fault: string }[]} order
+ * @param {string} measured
+ */
+export function keepTable(results, order, measured) {
+  writeFileSync(file, withResults(readFileSync(file, 'utf8'), results, order, measured));
 }
