@@ -3,7 +3,7 @@ import { existsSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { PtmzError } from '../errors.js';
 
-/** What a write needs, and what was free when it began; undefined where the system does not say. */
+/** What a write needs, and what was free when it began; undefined where the system does not say. @internal */
 export interface DiskSpace {
   needed: number | undefined;
   free: number | undefined;
@@ -23,7 +23,7 @@ export interface DiskSpace {
  * rmSync(saveTo, { recursive: true });
  * ```
  */
-export class DiskFullError extends PtmzError implements DiskSpace {
+export class DiskFullError extends PtmzError {
   constructor(
     message: string,
     /** Bytes that the whole file or checkpoint takes. */
