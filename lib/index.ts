@@ -25,6 +25,7 @@ export type { Shape } from './graph/shape.js';
 export { Value, type Kind } from './graph/value.js';
 export { randomKey, Vector, type DType, type RandomOptions, type TypedArray } from './graph/vector.js';
 export * from './nn/index.js';
+export { DiskFullError } from './formats/diskSpace.js';
 export {
   readSafetensors,
   readSafetensorsMetadata,
@@ -36,4 +37,5 @@ export {
 export * from './data/index.js';
 export * from './landscape/index.js';
 export * from './models/index.js';
+export * from './report/index.js';
 export * from './train/index.js';

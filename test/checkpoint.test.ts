@@ -3,12 +3,25 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { digits, loadRun, prepare, prepareResNet, readSafetensors, train, type PtmzError, type Run } from 'ptmz-native';
+import {
+  digits,
+  DiskFullError,
+  loadRun,
+  prepare,
+  prepareResNet,
+  readSafetensors,
+  train,
+  type PtmzError,
+  type Run,
+} from 'ptmz-native';
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
 import { disk, removeOrphans } from '../lib/formats/atomicFile.js';
 import { loadNative } from '../lib/load.js';
 import { mlp, points } from './support/models.js';
-import { killTrial, powerCutTrial, summary, wholeTraining, whyNoMounts, whyNoPowerCuts } from './support/crashes.mjs';
+import { killTrial, powerCutTrial, stopTrial, summary, wholeTraining, whyNoPowerCuts } from './support/crashes.mjs';
+import { wrongOrder } from '../scripts/reliability/d2-syscalls.mjs';
+import { failNthCall, flipRandomBit } from './support/faults.mjs';
+import { whyNoMounts } from './support/mounts.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'ptmz-checkpoint-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -129,6 +142,12 @@ describe('save and load', () => {
       code: 'NON_FINITE',
       message: expect.stringMatching(/member 1.*layer0\.weight\[0\] = NaN/) as string,
     });
+    run.vectors.params.set(1, [0], 0);
+    run.vectors.velocity.set(1, [Infinity], 2);
+    expect(await thrown(() => run.save(directory))).toMatchObject({
+      code: 'NON_FINITE',
+      message: expect.stringMatching(/member 1.*velocity\[2\] = Infinity/) as string,
+    });
     expect(visible(directory)).toEqual(before);
   });
 });
@@ -164,6 +183,44 @@ describe('crashes', () => {
     const outcomes = [];
     for (let i = 0; i < 20; i++) outcomes.push(await powerCutTrial(whole, settings));
     expect(summary(outcomes)).toMatchObject({ trials: 20, lost: 0, torn: 0, equal: 20 });
+  });
+
+  test('SIGINT and SIGTERM, once and twice: 130 or 143, a valid directory, the same bits at the end', async () => {
+    const settings = ['3', '2'];
+    const whole = await reference(settings);
+    for (const [signal, exit] of [
+      ['SIGINT', 130],
+      ['SIGTERM', 143],
+    ] as const) {
+      for (const twice of [false, true]) {
+        const { finished, code, ...state } = await stopTrial(whole, { signal, twice, settings });
+        if (!finished) expect(code).toBe(exit);
+        expect(state).toMatchObject({ lost: false, torn: 0, equal: true });
+      }
+    }
+  });
+
+  test('flushed before it is renamed, and the name before it is reported: what strace saw, whole and cut short', () => {
+    const save = (...without: string[]) =>
+      [
+        '7 openat(AT_FDCWD, "/r/.e.tmp/a", O_WRONLY|O_CREAT|O_EXCL, 0666) = 20</r/.e.tmp/a>',
+        '7 fsync(20</r/.e.tmp/a> <unfinished ...>',
+        '8 write(5, "x", 1) = 1',
+        '7 <... fsync resumed>) = 0',
+        '7 fsync(20</r/.e.tmp>) = 0',
+        '7 rename("/r/.e.tmp", "/r/epoch-1-step-1") = 0',
+        '7 fsync(20</r>) = 0',
+        '7 write(1</p>, "ACK epoch-1-step-1 1\\n", 21) = 21',
+      ]
+        .filter((line) => !without.some((part) => line.includes(part)))
+        .join('\n');
+    expect(wrongOrder(save())).toEqual({ saves: 1, wrong: [] });
+    expect(wrongOrder(save('fsync(20</r/.e.tmp/a>', 'resumed')).wrong).toEqual([
+      expect.stringMatching(/tmp\/a was renamed/),
+      expect.stringMatching(/acknowledged/),
+    ]);
+    expect(wrongOrder(save('fsync(20</r/.e.tmp>')).wrong[0]).toMatch(/\.tmp was renamed/);
+    expect(wrongOrder(save('fsync(20</r>')).wrong).toEqual(['/r was acknowledged before its fsync']);
   });
 
   test('temporaries of killed writers go at the next start; other files stay', () => {
@@ -208,16 +265,19 @@ describe('the disk', () => {
         using half = prepare(small);
         await half.save(mount);
         const before = visible(mount);
-        const error = await half.train({ saveTo: mount, saveEvery: { steps: 5 }, keep: 100 }).then(
+        const job = { saveTo: mount, saveEvery: { steps: 5 }, keep: 100, whenDiskFull: 'throw' } as const;
+        const error = await half.train(job).then(
           () => undefined,
           (error: PtmzError) => error,
         );
         if (!error) continue;
         full++;
+        if (!(error instanceof DiskFullError)) throw error;
         expect(error).toMatchObject({
           code: 'DISK_FULL',
           message: expect.stringMatching(/\/run\d+.*no space left in \w+ .*bytes needed, \d+ free/) as string,
         });
+        expect(error.free).toBeLessThan(error.needed!);
         expect(visible(mount)).toEqual(expect.arrayContaining(before));
         expect(visible(mount).filter((name) => name.startsWith('.'))).toEqual([]);
         using loaded = await loadRun(mount, { data, model });
@@ -233,33 +293,87 @@ describe('the disk', () => {
     expect(bits(run)).toEqual(expected);
   });
 
-  test('an error in the n-th call is IO_ERROR with path and call, and nothing is lost, for every n', async () => {
-    const original = { ...disk };
+  describe('full for a while', () => {
+    /** Writes fail as on a full disk until the returned function is called. */
+    const fill = () => {
+      const { write } = disk;
+      let full = true;
+      vi.spyOn(disk, 'write').mockImplementation((file, bytes) => {
+        if (!full || bytes.length < 2) return write(file, bytes);
+        throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+      });
+      return () => void (full = false);
+    };
+
+    test('the training pauses, says so once, and ends with the same bits', async () => {
+      const free = fill();
+      const [directory, events] = [newDirectory(), [] as string[]];
+      using run = await train({
+        ...small,
+        saveTo: directory,
+        saveEvery: { steps: 12 },
+        onSave: ({ step }) => events.push(`saved ${step}`),
+        onDiskFull: (error) => {
+          expect(error).toMatchObject({ code: 'DISK_FULL', needed: expect.any(Number) as number });
+          events.push('full');
+          setTimeout(free, 700); // longer than one look at the disk
+        },
+      });
+      expect(events).toEqual(['full', 'saved 12', 'saved 24']);
+      using straight = await train(small);
+      using loaded = await loadRun(directory, { data, model });
+      expect([bits(run), bits(loaded)]).toEqual([bits(straight), bits(straight)]);
+    });
+
+    test('nobody listening: the process warns', async () => {
+      const free = fill();
+      const warned = vi.spyOn(process, 'emitWarning').mockImplementation(free);
+      using _ = await train({ ...small, epochs: 1, saveTo: newDirectory() });
+      expect(warned.mock.calls).toEqual([[expect.stringMatching(/pauses until/), { code: 'DISK_FULL' }]]);
+    });
+
+    test('an abort ends the pause with DISK_FULL; the run keeps its steps and can be saved elsewhere', async () => {
+      const free = fill();
+      const [directory, elsewhere] = [newDirectory(), newDirectory()];
+      const controller = new AbortController();
+      using run = prepare(small);
+      const job = { saveTo: directory, signal: controller.signal, onDiskFull: () => controller.abort() };
+      expect(await thrown(() => run.train(job))).toMatchObject({ code: 'DISK_FULL' });
+      expect([run.step, visible(directory)]).toEqual([6, []]);
+      free();
+      expect(await run.save(elsewhere)).toMatchObject({ step: 6 });
+    });
+
+    test('whenDiskFull: throw ends it with DISK_FULL', async () => {
+      fill();
+      const onDiskFull = vi.fn();
+      const job = { ...small, saveTo: newDirectory(), whenDiskFull: 'throw', onDiskFull } as const;
+      expect(await thrown(() => train(job))).toMatchObject({ code: 'DISK_FULL' });
+      expect(onDiskFull).not.toHaveBeenCalled();
+    });
+  });
+
+  test.each([
+    ['EIO', 'IO_ERROR'],
+    ['ENOSPC', 'DISK_FULL'],
+    ['EROFS', 'NOT_WRITABLE'],
+  ])('%s in the n-th call is %s with path and call, and nothing is lost, for every n', async (code, expected) => {
     let failed = 0;
     for (let n = 1; ; n++) {
       const directory = newDirectory();
       using run = prepare({ ...small, epochs: 1 });
       await run.save(directory);
       const [first] = visible(directory);
-      let calls = 0;
-      for (const [name, real] of Object.entries(original) as [keyof typeof disk, (...args: unknown[]) => unknown][]) {
-        vi.spyOn(disk, name).mockImplementation(((...args: unknown[]) => {
-          if (++calls === n) throw Object.assign(new Error('EIO: i/o error'), { code: 'EIO' });
-          return real(...args);
-        }) as never);
-      }
-      const error = await run.train({ saveTo: directory, keep: 1 }).then(
+      const fault = failNthCall(disk, n, code);
+      const error = await run.train({ saveTo: directory, keep: 1, whenDiskFull: 'throw' }).then(
         () => undefined,
         (error: PtmzError) => error,
       );
-      vi.restoreAllMocks();
-      if (calls < n) break;
-      // A failing close() after a failure, or of a directory that was only read, may be passed over.
-      if (error) {
-        failed++;
-        expect(error).toMatchObject({ code: 'IO_ERROR', message: expect.stringContaining(directory) as string });
-        expect(error.message).toMatch(new RegExp(`: (${Object.keys(disk).join('|')}) failed`));
-      }
+      fault.restore();
+      if (fault.failed === undefined) break;
+      failed++;
+      expect(error).toMatchObject({ code: expected, message: expect.stringContaining(directory) as string });
+      expect(error!.message).toContain(fault.failed);
       using loaded = await loadRun(directory, { data, model });
       expect(loaded.warnings).toEqual([]);
       removeOrphans(directory);
@@ -268,6 +382,18 @@ describe('the disk', () => {
       expect(loaded.step === 0 ? visible(directory) : [first]).toContain(first);
     }
     expect(failed).toBeGreaterThan(30);
+  });
+
+  test('writes that take only a part of their bytes are gone on with', async () => {
+    for (let n = 1; ; n++) {
+      const directory = newDirectory();
+      const fault = failNthCall(disk, n, 'SHORT');
+      using run = await train({ ...small, epochs: 1, saveTo: directory });
+      fault.restore();
+      using loaded = await loadRun(directory, { data, model });
+      expect([loaded.warnings, bits(loaded)]).toEqual([[], bits(run)]);
+      if (fault.failed === undefined) break;
+    }
   });
 
   test('a directory that cannot be one is refused before any training', async () => {
@@ -298,16 +424,10 @@ describe('bit rot', () => {
     using _ = await train({ ...small, saveTo: directory, saveEvery: { steps: 10 }, keep: 2 });
     const [, newest] = visible(directory);
     const path = join(directory, newest!);
-    const files = visible(path).map((name) => [join(path, name), readFileSync(join(path, name))] as const);
-    const total = files.reduce((sum, [, { length }]) => sum + length, 0);
     let noticed = 0;
     let named = 0;
     for (let i = 0; i < 200; i++) {
-      let position = Math.floor(((i + Math.random()) / 200) * total);
-      const [file, bytes] = files.find(([, { length }]) => (position -= length) < 0)!;
-      const changed = Buffer.from(bytes);
-      changed[bytes.length + position]! ^= 1 << Math.floor(Math.random() * 8);
-      writeFileSync(file, changed);
+      const { file, restore } = flipRandomBit(path);
       using run = await loadRun(directory, { data, model });
       const error = await thrown(() => loadRun(path, { data, model }));
       expect(error.code).toBe('CHECKSUM_MISMATCH');
@@ -315,7 +435,7 @@ describe('bit rot', () => {
       if (!file.endsWith('SHA256SUMS')) expect(error.message).toContain(file);
       if (/tensor '\w/.test(error.message)) named++;
       if (run.step === 20 && run.warnings[0]!.startsWith(error.message)) noticed++;
-      writeFileSync(file, bytes);
+      restore();
     }
     expect(noticed).toBe(200);
     expect(named).toBeGreaterThan(0);
@@ -394,6 +514,8 @@ describe('what does not belong together', () => {
     ['an empty name', { saveTo: '' }, /saveTo/],
     ['no directory', { keep: 2 }, /keep.*saveTo/],
     ['no function', { saveTo: 'x', onSave: 1 }, /onSave/],
+    ['no function when full', { saveTo: 'x', onDiskFull: 1 }, /onDiskFull/],
+    ['an unknown answer', { saveTo: 'x', whenDiskFull: 'retry' }, /whenDiskFull.*'retry'/],
   ])('refused: %s', async (_, options, message) => {
     using run = prepare(small);
     const error = await thrown(() => run.train(options));

@@ -1,7 +1,9 @@
 /** The command line in this process: help, doctor, and how errors are printed. */
 import { afterEach, expect, test, vi } from 'vitest';
+import { shellWord } from '../lib/cli/options.js';
 import { alignPairs, reportError } from '../lib/cli/output.js';
 import { createProgram } from '../lib/cli/program.js';
+import { formatList } from '../lib/cli/table.js';
 import { PtmzError } from '../lib/index.js';
 
 afterEach(() => vi.restoreAllMocks());
@@ -16,7 +18,7 @@ async function printed(stream: 'log' | 'error', action: () => unknown): Promise<
 test('every command has a name of its own and a description', () => {
   const { commands } = createProgram();
   const names = commands.map((command) => command.name());
-  expect(names).toEqual(expect.arrayContaining(['quickstart', 'doctor', 'build']));
+  expect(names).toEqual(expect.arrayContaining(['quickstart', 'train', 'measure', 'doctor', 'build']));
   expect(new Set(names).size).toBe(names.length);
   for (const command of commands) expect(command.description()).not.toBe('');
 });
@@ -50,6 +52,16 @@ test('a fault of our own is printed with its stack', async () => {
 
 test('a stopped run is no error', async () => {
   expect(await printed('error', () => reportError(new DOMException('stopped', 'AbortError')))).toBe('stopped');
+});
+
+test('a few numbers are listed, many become a range', () => {
+  expect(formatList([0.5, NaN])).toBe('0.500 -');
+  expect(formatList([3, 1, NaN, 2, 5])).toBe('1.00 to 5.00');
+  expect(formatList(new Array<number>(5).fill(NaN))).toBe('-');
+});
+
+test('a word is quoted for the shell where it needs to be', () => {
+  expect(['runs/a-b_1', 'a b', "it's"].map(shellWord)).toEqual(['runs/a-b_1', "'a b'", "'it'\\''s'"]);
 });
 
 test('values of several lines stay aligned', () => {

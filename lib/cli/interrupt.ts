@@ -1,5 +1,6 @@
 /** Ctrl-C and SIGTERM: the first asks the work to stop in an orderly way, the second ends the process at once. */
 import { constants } from 'node:os';
+import type { Progress } from './progress.js';
 
 export interface Interrupt extends Disposable {
   readonly signal: AbortSignal;
@@ -7,13 +8,19 @@ export interface Interrupt extends Disposable {
   readonly exitCode: number | undefined;
 }
 
+// npx and npm send the terminal's Ctrl-C on to us, who have had it already: the same one, a few milliseconds later.
+const ECHO = 300;
+
 /** Listens until it is disposed of. */
 export function listenForInterrupt(onFirst: () => void): Interrupt {
   const controller = new AbortController();
   let exitCode: number | undefined;
+  let came = 0;
   const listeners = (['SIGINT', 'SIGTERM'] as const).map((name) => {
     const listener = () => {
+      if (exitCode !== undefined && performance.now() - came < ECHO) return;
       if (exitCode !== undefined) process.exit(exitCode);
+      came = performance.now();
       exitCode = 128 + constants.signals[name];
       onFirst();
       controller.abort();
@@ -30,4 +37,12 @@ export function listenForInterrupt(onFirst: () => void): Interrupt {
       for (const [name, listener] of listeners) process.off(name, listener);
     },
   };
+}
+
+/** The same for a command that shows progress: takes the bar away and says what happens. */
+export function stopOnInterrupt(progress: Progress, what: string): Interrupt {
+  return listenForInterrupt(() => {
+    progress.stop();
+    process.stderr.write(`\n${what}; press Ctrl-C again to end at once\n`);
+  });
 }

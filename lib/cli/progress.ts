@@ -25,20 +25,24 @@ class Bar implements Progress {
     fps: 10,
   });
   #title = '';
+  // cli-progress draws a stopped bar again when it is updated.
+  #shown = false;
 
   begin(title: string): void {
     this.#title = title;
+    this.#shown = true;
     this.#bar.start(1000, 0, { title, left: '?', details: '' });
   }
   update(fraction: number, eta: number, details: string): void {
-    this.#bar.update(Math.floor(1000 * fraction), { left: formatDuration(eta), details });
+    if (this.#shown) this.#bar.update(Math.floor(1000 * fraction), { left: formatDuration(eta), details });
   }
   end(summary: string): void {
-    this.#bar.stop();
+    this.stop();
     process.stderr.write(`${this.#title}: ${summary}\n`);
   }
   stop(): void {
-    this.#bar.stop();
+    if (this.#shown) this.#bar.stop();
+    this.#shown = false;
   }
 }
 

@@ -13,7 +13,14 @@ export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly
     ...rows.map((row) => columns.map((column) => column.cell(row))),
   ];
   const widths = columns.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)));
-  return lines.map((line) => line.map((cell, i) => cell.padStart(widths[i]!)).join('   ')).join('\n');
+  return lines
+    .map((line) =>
+      line
+        .map((cell, i) => cell.padStart(widths[i]!))
+        .join('   ')
+        .trimEnd(),
+    )
+    .join('\n');
 }
 
 /** A number in `digits` significant digits, `-` where there is none. */
@@ -22,6 +29,15 @@ export function formatNumber(value: number | null | undefined, digits = 4): stri
   const size = Math.abs(value);
   if (size !== 0 && (size >= 10 ** (digits + 2) || size < 10 ** -digits)) return value.toExponential(digits - 1);
   return size >= 10 ** (digits - 1) ? value.toFixed(0) : value.toPrecision(digits);
+}
+
+/** A few numbers as they are, of many the smallest and the largest. */
+export function formatList(values: readonly number[]): string {
+  const texts = values.map((value) => formatNumber(value, 3));
+  if (values.length <= 4) return texts.join(' ');
+  const known = values.filter((value) => !Number.isNaN(value));
+  const [low, high] = [Math.min(...known), Math.max(...known)];
+  return known.length === 0 ? '-' : `${formatNumber(low, 3)} to ${formatNumber(high, 3)}`;
 }
 
 /** 0.8734 as `87.3 %`. */

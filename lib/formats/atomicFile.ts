@@ -9,13 +9,13 @@ import {
   readFileSync,
   renameSync,
   rmSync,
-  statfsSync,
   statSync,
   writeSync,
 } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { PtmzError } from '../errors.js';
+import { DiskFullError, freeBytes, spaceFor, type DiskSpace } from './diskSpace.js';
 
 /** Makes a directory and what it lies in; the first one made, if any. */
 function makeDirectory(path: string): string | undefined {
@@ -46,32 +46,18 @@ export const disk = {
 const full = ['ENOSPC', 'EDQUOT'];
 const refused = ['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EISDIR', 'EEXIST'];
 
-/** Bytes free where `path` is, or will be. */
-function freeBytes(path: string): number | undefined {
-  for (let at = path; ; at = dirname(at)) {
-    if (existsSync(at)) {
-      const { bavail, bsize } = statfsSync(at);
-      return bavail * bsize;
-    }
-    if (dirname(at) === at) return undefined;
-  }
-}
-
 /** Does one call; what it throws becomes a PtmzError that names the call and the path. @internal */
-export function attempt<T>(call: keyof typeof disk, path: string, work: () => T, needed?: number): T {
+export function attempt<T>(call: keyof typeof disk, path: string, work: () => T, space?: DiskSpace): T {
   try {
     return work();
   } catch (cause) {
     const { code = '', message } = cause as NodeJS.ErrnoException;
     if (full.includes(code)) {
-      const free = freeBytes(path);
+      const { needed, free } = space ?? { needed: undefined, free: freeBytes(path) };
       const bytes = [needed !== undefined && `${needed} bytes needed`, free !== undefined && `${free} free`];
       const sizes = bytes.filter(Boolean).join(', ');
-      const hint = 'Free some space and go on from the last checkpoint; nothing that was there before is lost.';
-      throw new PtmzError('DISK_FULL', `${path}: no space left in ${call} (${code}${sizes && `: ${sizes}`})`, {
-        hint,
-        cause,
-      });
+      const what = `${path}: no space left in ${call} (${code}${sizes && `: ${sizes}`})`;
+      throw new DiskFullError(what, needed, free, cause);
     }
     if (refused.includes(code))
       throw new PtmzError('NOT_WRITABLE', `${path}: ${call} was refused (${code}: ${message})`, { cause });
@@ -83,17 +69,17 @@ export function attempt<T>(call: keyof typeof disk, path: string, work: () => T,
 const largestWrite = 2 ** 26;
 
 /** Writes a new file and waits until the disk has it. */
-function writeDurably(path: string, bytes: Uint8Array): void {
-  const file = attempt('open', path, () => disk.open(path, 'wx'), bytes.length);
+function writeDurably(path: string, bytes: Uint8Array, space: DiskSpace): void {
+  const file = attempt('open', path, () => disk.open(path, 'wx'), space);
   try {
     for (let done = 0; done < bytes.length;) {
       const part = bytes.subarray(done, done + largestWrite);
-      const written = attempt('write', path, () => disk.write(file, part), bytes.length);
+      const written = attempt('write', path, () => disk.write(file, part), space);
       if (written <= 0) throw new PtmzError('IO_ERROR', `${path}: write stopped at ${done} of ${bytes.length} bytes`);
       done += written;
     }
     // An error here means that the pages may be gone: it is never tried again as if nothing had been.
-    attempt('fsync', path, () => disk.fsync(file), bytes.length);
+    attempt('fsync', path, () => disk.fsync(file), space);
   } catch (error) {
     try {
       disk.close(file);
@@ -102,7 +88,7 @@ function writeDurably(path: string, bytes: Uint8Array): void {
     }
     throw error;
   }
-  attempt('close', path, () => disk.close(file), bytes.length);
+  attempt('close', path, () => disk.close(file), space);
 }
 
 /** Waits until the disk has the names in a directory. @internal */
@@ -153,9 +139,10 @@ function withTemporary(path: string, work: (temporary: string) => void): void {
  * @internal
  */
 export function writeFileAtomic(path: string, bytes: Uint8Array): void {
+  const space = spaceFor(path, [bytes.length]);
   withTemporary(path, (temporary) => {
-    writeDurably(temporary, bytes);
-    attempt('rename', path, () => disk.rename(temporary, path));
+    writeDurably(temporary, bytes, space);
+    attempt('rename', path, () => disk.rename(temporary, path), space);
   });
   syncDirectory(dirname(path));
 }
@@ -168,12 +155,14 @@ export function writeFileAtomic(path: string, bytes: Uint8Array): void {
  * @internal
  */
 export function writeDirectoryAtomic(path: string, files: ReadonlyMap<string, Uint8Array>): void {
+  const sizes = Array.from(files.values(), ({ length }) => length);
+  const space = spaceFor(path, sizes);
   withTemporary(path, (temporary) => {
-    attempt('makeDirectory', temporary, () => disk.makeDirectory(temporary));
-    for (const [name, bytes] of files) writeDurably(join(temporary, name), bytes);
+    attempt('makeDirectory', temporary, () => disk.makeDirectory(temporary), space);
+    for (const [name, bytes] of files) writeDurably(join(temporary, name), bytes, space);
     syncDirectory(temporary);
     if (existsSync(path)) removeAtomic(path);
-    attempt('rename', path, () => disk.rename(temporary, path));
+    attempt('rename', path, () => disk.rename(temporary, path), space);
   });
   syncDirectory(dirname(path));
 }
@@ -230,7 +219,7 @@ export function makeWritable(directory: string): void {
   }
   removeOrphans(directory);
   withTemporary(join(directory, 'probe'), (temporary) => {
-    writeDurably(temporary, Uint8Array.of(0));
+    writeDurably(temporary, Uint8Array.of(0), spaceFor(directory, [1]));
     attempt('remove', temporary, () => disk.remove(temporary));
   });
 }

@@ -1,12 +1,14 @@
 /** The models of this package by name; a new one is a file beside this and a row here. */
 import type { Model } from './model.js';
-import { resnet } from './resnet.js';
+import { resnet, type ResNetOptions } from './resnet.js';
 
 /** What every model of the registry is given. */
 export interface ModelOptions {
   width: number;
   input: readonly [channels: number, height: number, width: number];
   classes: number;
+  /** Default `cifar`. */
+  stem?: ResNetOptions['stem'];
 }
 
 /**

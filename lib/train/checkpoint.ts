@@ -108,20 +108,28 @@ function storedMember(run: Run, member: number): Map<string, StoredTensor> {
 }
 
 /** The first number that is not finite, as text. */
-function nonFinite(tensors: ReadonlyMap<string, StoredTensor>): string | undefined {
-  for (const [name, { data }] of tensors) {
+function nonFinite(tensors: Iterable<[name: string, data: ArrayLike<number | bigint>]>): string | undefined {
+  for (const [name, data] of tensors) {
     if (data instanceof BigInt64Array) continue;
-    const index = data.findIndex((x) => !Number.isFinite(x));
+    const index = Array.prototype.findIndex.call(data, (x) => !Number.isFinite(x));
     if (index >= 0) return `${name}[${index}] = ${data[index]}`;
   }
   return undefined;
+}
+
+/** What moves on with a member's steps: its tensors and its moments. */
+function* numbersOf(run: Run, member: number, tensors: ReadonlyMap<string, StoredTensor>) {
+  for (const [name, { data }] of tensors) yield [name, data] as [string, TensorArray];
+  const { velocity, secondMoment } = run.vectors;
+  for (const [name, vector] of Object.entries({ velocity, secondMoment }))
+    if (vector) yield [name, vector.toArray(member)] as [string, TensorArray];
 }
 
 // The training freezes a member before its numbers turn bad, so this can only be a fault - or a member that was bad from
 // its first values on, and is frozen at step 0.
 function checkFinite(run: Run, members: readonly ReadonlyMap<string, StoredTensor>[]): void {
   run.divergedAt.forEach((frozenAt, m) => {
-    const found = frozenAt === 0 ? undefined : nonFinite(members[m]!);
+    const found = frozenAt === 0 ? undefined : nonFinite(numbersOf(run, m, members[m]!));
     if (found !== undefined && run.step > 0)
       throw new PtmzError('NON_FINITE', `member ${m} is not saved: ${found}; the checkpoint before is kept`);
   });

@@ -1,8 +1,7 @@
 /** Loading of saved runs. */
-import { digits } from '../data/digits.js';
 import type { DataSet } from '../data/dataset.js';
-import { fashionMnist } from '../data/fashionMnist.js';
 import { dataIdentity, type DataIdentity } from '../data/identity.js';
+import { findSource, openData } from '../data/registry.js';
 import { checkObject, checkString, PtmzError } from '../errors.js';
 import type { Model } from '../models/model.js';
 import { resnet } from '../models/resnet.js';
@@ -21,16 +20,13 @@ export interface LoadRunOptions {
 
 type Stored = CheckpointManifest['model'];
 
-/** Data sets that can be read again by name. */
-const named: Record<string, (counts: { train: number; test?: number }) => Promise<DataSet>> = {
-  digits,
-  'Fashion-MNIST': fashionMnist,
-};
-
 async function dataFor({ name, train, test }: DataIdentity): Promise<DataSet> {
-  const read = Object.hasOwn(named, name) ? named[name] : undefined;
-  if (!read) throw new PtmzError('INVALID_ARGUMENT', `Expected the data set '${name}' of the run as options.data`);
-  return read({ train: train.count, ...(test && { test: test.count }) });
+  const source = findSource(name);
+  if (!source)
+    throw new PtmzError('INVALID_ARGUMENT', `Expected the data set '${name}' of the run as options.data`, {
+      hint: 'Only data sets that are found by their name alone can be left out; on the command line add --data.',
+    });
+  return openData(source, { train: train.count, test: test?.count });
 }
 
 function checkSameData(path: string, stored: DataIdentity, given: DataSet): void {
@@ -111,8 +107,10 @@ export async function loadRun(directory: string, options: LoadRunOptions = {}): 
   checkObject('options', options, ['data', 'model']);
   const { checkpoint, damaged } = newestCheckpoint(directory);
   const { path, manifest } = checkpoint;
-  const data = options.data ? checkDataSet(options.data) : await dataFor(manifest.data);
-  checkSameData(path, manifest.data, data);
+  const given = options.data ? checkDataSet(options.data) : await dataFor(manifest.data);
+  checkSameData(path, manifest.data, given);
+  // The name is part of the run's identity; that of a folder of images changes when it is moved.
+  const data = given.name === manifest.data.name ? given : { ...given, name: manifest.data.name };
   const run = prepare({ ...manifest.settings, data, model: options.model ?? modelFor(manifest.model) });
   try {
     checkSameModel(path, manifest.model, run);

@@ -7,9 +7,10 @@ import { checkDataSet, prepare, train, type TrainJobOptions, type TrainOptions }
 /** What {@link trainResNet} takes: the network, and any setting of {@link TrainOptions} that should differ. */
 export type TrainResNetOptions = Pick<ResNetOptions, 'depth' | 'width' | 'stem'> & Omit<TrainOptions, 'model'>;
 
-/** Of the ResNet zoos: OneCycle up to 0.1; SGD has cycled momentum and weight decay 5e-4 on every parameter. */
-const resnetDefaults = { lr: 0.1, schedule: 'onecycle' } as const;
-const resnetDecay = { weightDecay: 5e-4 } as const;
+/** Of the ResNet zoos: OneCycle up to 0.1; SGD has cycled momentum and weight decay 5e-4 on every parameter. @internal */
+export const resnetDefaults = { lr: 0.1, schedule: 'onecycle' } as const;
+/** @internal */
+export const resnetDecay = { weightDecay: 5e-4 } as const;
 
 function withModel<T extends TrainResNetOptions>(options: T): Omit<T, 'depth' | 'width' | 'stem'> & TrainOptions {
   checkObject('options', options);

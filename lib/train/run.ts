@@ -10,6 +10,7 @@ import type { Model } from '../models/model.js';
 import { nativeAugment, type Augment } from './augment.js';
 import { BatchPrograms, buildBatch, evaluationProgram, trainingProgram, type RealType } from './batches.js';
 import { CheckpointDirectory } from './checkpoints.js';
+import { saveWithPatience } from './diskPause.js';
 import { awaitJob, type JobOptions } from './job.js';
 import { cycledMomentum, nativeOptimizer, type OptimizerSettings } from './optimizers.js';
 import { historyColumns, toProgress, toRecord, type EpochRecord, type TrainProgress } from './progress.js';
@@ -181,7 +182,7 @@ export class Run implements Disposable {
   /**
    * Trains until the last epoch is done. After an abort the run holds whole steps and `train` goes on from there; the
    * result is the same as without the interruption. With `saveTo` it saves itself on the way, at the end, and before it
-   * rejects because of an aborted signal.
+   * rejects because of an aborted signal; a full disk makes it pause (see `whenDiskFull`).
    *
    * @throws PtmzError `BUSY` while a job uses this run, `OUT_OF_MEMORY`, `INDEX_OUT_OF_RANGE`, `DISPOSED`; of `saveTo`
    * `NOT_WRITABLE`, `CHECKPOINT_MISMATCH`, `DISK_FULL`, `IO_ERROR`; with an aborted signal it rejects with
@@ -249,7 +250,8 @@ export class Run implements Disposable {
         options.signal,
       );
     try {
-      await this.#trainInPieces(trainUntil, until, plan, directory);
+      const save = plan && directory && (() => saveWithPatience(() => directory.save(), plan, options.signal));
+      await this.#trainInPieces(trainUntil, until, plan, save);
     } finally {
       this.#busy = false;
     }
@@ -261,11 +263,11 @@ export class Run implements Disposable {
     trainUntil: (stepLimit: number) => Promise<unknown>,
     until: number,
     plan: SavePlan | undefined,
-    directory: CheckpointDirectory | undefined,
+    save: (() => Promise<string>) | undefined,
   ): Promise<void> {
-    const finishPiece = () => {
+    const finishPiece = async () => {
       this.#readHistory();
-      const path = directory?.save();
+      const path = await save?.();
       if (path !== undefined) plan!.onSave?.({ path, step: this.step, epoch: this.#records.length });
     };
     while (!this.finished && this.step < until) {
@@ -275,10 +277,10 @@ export class Run implements Disposable {
       try {
         await trainUntil(Math.min(due, until));
       } catch (error) {
-        if (this.step > firstStep) finishPiece();
+        if (this.step > firstStep) await finishPiece();
         throw error;
       }
-      finishPiece();
+      await finishPiece();
     }
   }
 

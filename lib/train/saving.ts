@@ -1,5 +1,6 @@
 /** Saving while a run trains: the options, their checks, and the step at which the next checkpoint is due. */
-import { checkInteger, checkObject, checkString, invalidArgument, unexpected } from '../errors.js';
+import { checkInteger, checkObject, checkOneOf, checkString, invalidArgument, unexpected } from '../errors.js';
+import type { DiskFullError } from '../formats/diskSpace.js';
 
 /** What was saved. */
 export interface SavedCheckpoint {
@@ -20,10 +21,19 @@ export interface SaveOptions {
   keep?: number;
   /** Called when a checkpoint is on the disk and would survive a power cut. */
   onSave?: (saved: SavedCheckpoint) => void;
+  /**
+   * What happens where a checkpoint finds the disk full. `'wait'` (default): the training pauses, looks for space twice a
+   * second and goes on once there is some. `'throw'`: it ends with `DISK_FULL`. An abort ends the pause the same way, if
+   * there is still no space. Either way the older checkpoints stay whole and the run keeps its steps: `run.save()` can
+   * save them elsewhere.
+   */
+  whenDiskFull?: 'wait' | 'throw';
+  /** Called when the training pauses because the disk is full; without it the process warns. {@link onSave} ends the pause. */
+  onDiskFull?: (error: DiskFullError) => void;
 }
 
 /** @internal */
-export const saveKeys = ['saveTo', 'saveEvery', 'keep', 'onSave'] as const;
+export const saveKeys = ['saveTo', 'saveEvery', 'keep', 'onSave', 'whenDiskFull', 'onDiskFull'] as const;
 
 /** {@link SaveOptions}, complete and checked. @internal */
 export interface SavePlan {
@@ -32,6 +42,13 @@ export interface SavePlan {
   /** Steps between checkpoints. */
   interval: number;
   onSave: ((saved: SavedCheckpoint) => void) | undefined;
+  whenDiskFull: 'wait' | 'throw';
+  onDiskFull: (error: DiskFullError) => void;
+}
+
+// A training that stands still must not do so silently.
+function warnOfPause({ message }: DiskFullError): void {
+  process.emitWarning(`${message}; the training pauses until there is space`, { code: 'DISK_FULL' });
 }
 
 /**
@@ -41,19 +58,28 @@ export interface SavePlan {
  * @internal
  */
 export function checkSaveOptions(options: SaveOptions, stepsPerEpoch: number): SavePlan | undefined {
-  const { saveTo, saveEvery = { epochs: 1 }, keep = 2, onSave } = options;
+  const { saveTo, saveEvery = { epochs: 1 }, keep = 2, onSave, whenDiskFull = 'wait', onDiskFull } = options;
   checkObject('saveEvery', saveEvery, ['epochs', 'steps']);
   const entries = Object.entries(saveEvery);
   if (entries.length !== 1) throw unexpected('saveEvery', '{ epochs } or { steps }', `${entries.length} keys`);
   const [unit, every] = entries[0]!;
   checkInteger(`saveEvery.${unit}`, every, 1);
   checkInteger('keep', keep, 1);
-  if (onSave !== undefined && typeof onSave !== 'function') throw invalidArgument('onSave', 'a function', onSave);
+  checkOneOf('whenDiskFull', whenDiskFull, ['wait', 'throw']);
+  for (const [name, callback] of Object.entries({ onSave, onDiskFull }))
+    if (callback !== undefined && typeof callback !== 'function') throw invalidArgument(name, 'a function', callback);
   if (saveTo === undefined) {
-    const given = (['saveEvery', 'keep', 'onSave'] as const).find((key) => options[key] !== undefined);
+    const given = saveKeys.find((key) => options[key] !== undefined);
     if (given) throw unexpected('saveTo', `a directory, beside ${given}`, 'undefined');
     return undefined;
   }
   checkString('saveTo', saveTo);
-  return { directory: saveTo, keep, interval: unit === 'epochs' ? every * stepsPerEpoch : every, onSave };
+  return {
+    directory: saveTo,
+    keep,
+    interval: unit === 'epochs' ? every * stepsPerEpoch : every,
+    onSave,
+    whenDiskFull,
+    onDiskFull: onDiskFull ?? warnOfPause,
+  };
 }

@@ -1,12 +1,13 @@
-/** Faults for a training that saves itself: kill -9 at a random moment, and a simulated power cut. */
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+/** Ends of a training that saves itself at a random moment: kill -9, SIGINT and SIGTERM, a simulated power cut. */
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { readCheckpoint } from '../../dist/train/checkpoint.js';
 import { listCheckpoints } from '../../dist/train/checkpoints.js';
+import { call, inFolder, mounted, whyNoMounts } from './mounts.mjs';
 
 const training = fileURLToPath(new URL('./checkpointed-training.mjs', import.meta.url));
 
@@ -14,16 +15,19 @@ const training = fileURLToPath(new URL('./checkpointed-training.mjs', import.met
 
 /** @typedef {{ sha?: string, milliseconds: number, saves: number }} Reference an uninterrupted training */
 
+/** @typedef {import('node:child_process').ChildProcess} Child */
+
 /**
  * Starts the training; `after` runs `delay` ms after its first step began and it saved `saves` times, or at its end.
  * @param {string[]} args
  * @param {{ saves: number, delay: number }} moment
- * @param {(child: import('node:child_process').ChildProcess) => Promise<void>} after
+ * @param {(child: Child) => Promise<void>} after
  */
 async function interrupted(args, { saves, delay }, after) {
   const child = spawn(process.execPath, [training, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
   let output = '';
-  const closed = new Promise((resolve) => child.once('close', resolve));
+  let ended = NaN;
+  const closed = new Promise((resolve) => child.once('close', resolve)).then(() => (ended = performance.now()));
   await new Promise((resolve) => {
     child.stdout.on('data', (text) => {
       output += text;
@@ -34,7 +38,9 @@ async function interrupted(args, { saves, delay }, after) {
   await Promise.race([sleep(delay), closed]);
   await after(child);
   await closed;
-  return output;
+  // A process that a signal ended has the code that a shell gives it.
+  const code = child.exitCode ?? 128 + constants.signals[child.signalCode ?? 'SIGKILL'];
+  return { output, code, ended };
 }
 
 // Counted in checkpoints, since the same training is faster or slower on another file system.
@@ -46,7 +52,7 @@ const randomMoment = (/** @type {Reference} */ { saves, milliseconds }) => ({
 /** Runs the training to its end; its fingerprint and the ms from its first step on. @param {string[]} args */
 export async function wholeTraining(args) {
   let began = 0;
-  const output = await interrupted(args, { saves: 0, delay: 0 }, async () => void (began = performance.now()));
+  const { output } = await interrupted(args, { saves: 0, delay: 0 }, async () => void (began = performance.now()));
   const saves = output.split('ACK').length - 1;
   return { sha: /SHA (\w+)/.exec(output)?.[1], milliseconds: performance.now() - began, saves };
 }
@@ -76,29 +82,41 @@ function inspect(directory, acknowledged = 0) {
  * @returns {Promise<Outcome>}
  */
 export async function killTrial(reference, settings = []) {
-  const folder = mkdtempSync(join(tmpdir(), 'ptmz-kill-'));
-  try {
+  return inFolder(async (folder) => {
     const directory = join(folder, 'run');
     const args = [directory, ...settings];
-    const kill = async (/** @type {import('node:child_process').ChildProcess} */ child) => void child.kill('SIGKILL');
-    const output = await interrupted(args, randomMoment(reference), kill);
+    const kill = async (/** @type {Child} */ child) => void child.kill('SIGKILL');
+    const { output } = await interrupted(args, randomMoment(reference), kill);
     const state = inspect(directory, lastAcknowledged(output));
     const { sha } = await wholeTraining(args);
     return { ...state, equal: sha === reference.sha, finished: output.includes('SHA') };
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+  });
 }
 
-/** Why file systems cannot be mounted here, or undefined. */
-export function whyNoMounts() {
-  if (process.platform !== 'linux') return 'mounting file systems for tests needs Linux';
-  if (process.getuid?.() !== 0) return 'mounting file systems needs root';
-  const folder = mkdtempSync(join(tmpdir(), 'ptmz-mount-'));
-  const { status, stderr, error } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'none', folder]);
-  if (status === 0) spawnSync('umount', [folder]);
-  rmSync(folder, { recursive: true });
-  return status === 0 ? undefined : `mount is refused: ${error?.message ?? String(stderr).trim()}`;
+/** @typedef {Outcome & { code: number, milliseconds: number }} Stop how a process ended, how long after the signal */
+
+/**
+ * Stops a training at a random moment as a user or a scheduler does, then lets it go on to the end.
+ * @param {Reference} reference
+ * @param {{ signal: 'SIGINT' | 'SIGTERM', twice: boolean, settings?: string[] }} options twice: a second one 5 ms later
+ * @returns {Promise<Stop>}
+ */
+export async function stopTrial(reference, { signal, twice, settings = [] }) {
+  return inFolder(async (folder) => {
+    const directory = join(folder, 'run');
+    const args = [directory, ...settings];
+    let sent = 0;
+    const { output, code, ended } = await interrupted(args, randomMoment(reference), async (child) => {
+      sent = performance.now();
+      child.kill(signal);
+      if (twice) await sleep(5).then(() => child.kill(signal));
+    });
+    const state = inspect(directory, lastAcknowledged(output));
+    const { sha } = await wholeTraining(args);
+    // A training may end before the signal is heard.
+    const finished = !output.includes('STOPPING') || output.includes('SHA');
+    return { ...state, equal: sha === reference.sha, finished, code, milliseconds: ended - sent };
+  });
 }
 
 /** Why there can be no power cuts here, or undefined. */
@@ -106,9 +124,6 @@ export function whyNoPowerCuts() {
   const { error } = spawnSync('mkfs.ext4', ['-V']);
   return error ? `mkfs.ext4: ${error.message}` : whyNoMounts();
 }
-
-const call = (/** @type {string} */ command, /** @type {string[]} */ ...args) =>
-  execFileSync(command, args, { stdio: 'pipe' });
 
 /**
  * Trains on an ext4 image and copies the image at a random moment: what the file system had not flushed is missing from
@@ -118,37 +133,27 @@ const call = (/** @type {string} */ command, /** @type {string[]} */ ...args) =>
  * @returns {Promise<Outcome>}
  */
 export async function powerCutTrial(reference, settings = []) {
-  const folder = mkdtempSync(join(tmpdir(), 'ptmz-power-'));
-  const [image, copy, before, after] = ['disk', 'copy', 'before', 'after'].map((name) => join(folder, name));
-  mkdirSync(before);
-  mkdirSync(after);
-  try {
+  return inFolder(async (folder) => {
+    const [image = '', copy = '', before = '', after = ''] = ['disk', 'copy', 'before', 'after'].map((name) =>
+      join(folder, name),
+    );
     call('truncate', '-s', '48M', image);
     call('mkfs.ext4', '-q', '-F', image);
-    call('mount', '-o', 'loop', image, before);
-    let output;
-    try {
-      output = await interrupted([join(before, 'run'), ...settings], randomMoment(reference), async (child) => {
+    const { output } = await mounted(['-o', 'loop'], image, before, () =>
+      interrupted([join(before, 'run'), ...settings], randomMoment(reference), async (child) => {
         child.kill('SIGSTOP');
         await sleep(30);
         call('cp', '--reflink=never', image, copy);
         child.kill('SIGKILL');
-      });
-    } finally {
-      call('umount', before);
-    }
-    call('mount', '-o', 'loop', copy, after);
-    try {
+      }),
+    );
+    return mounted(['-o', 'loop'], copy, after, async () => {
       const directory = join(after, 'run');
       const state = inspect(directory, lastAcknowledged(output));
       const { sha } = await wholeTraining([directory, ...settings]);
       return { ...state, equal: sha === reference.sha, finished: output.includes('SHA') };
-    } finally {
-      call('umount', after);
-    }
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+    });
+  });
 }
 
 /**

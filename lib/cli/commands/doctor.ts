@@ -3,9 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import { fileURLToPath } from 'node:url';
-import type { DataSet } from '../../data/dataset.js';
-import { digits } from '../../data/digits.js';
-import { fashionMnist } from '../../data/fashionMnist.js';
+import { dataSources, openData } from '../../data/registry.js';
 import { PtmzError } from '../../errors.js';
 import { loadNative } from '../../load.js';
 import type { NativeAddon } from '../../native.js';
@@ -67,10 +65,7 @@ async function examine(): Promise<Report> {
     blas: info?.blas ?? null,
     threads: info?.threads ?? null,
     devices: info?.devices ?? [],
-    data: [
-      await examineData('digits', () => digits({ train: 10, test: 10 })),
-      await examineData('Fashion-MNIST', () => fashionMnist({ train: 10, test: 10 })),
-    ],
+    data: await examineAllData(),
   };
 }
 
@@ -86,10 +81,18 @@ function examineAddon(require: NodeJS.Require): { addon?: NativeAddon; status: R
   }
 }
 
+/** The data sets that are found without being told where. */
+async function examineAllData(): Promise<Report['data']> {
+  const found: Report['data'] = [];
+  for (const [name, { path, title }] of Object.entries(dataSources))
+    if (path !== 'required') found.push(await examineData(name, title ?? name));
+  return found;
+}
+
 /** Reads a few samples: a data set that is there but damaged is of no use. */
-async function examineData(name: string, load: () => Promise<DataSet>): Promise<Report['data'][number]> {
+async function examineData(source: string, name: string): Promise<Report['data'][number]> {
   try {
-    await load();
+    await openData({ name: source }, { train: 10, test: 10 });
     return { name, found: true, detail: 'found' };
   } catch (error) {
     if (!(error instanceof PtmzError)) throw error;

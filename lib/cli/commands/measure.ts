@@ -1,0 +1,217 @@
+/** `ptmz measure`: metrics of the loss landscape around each member of a saved run. */
+import { statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { Option } from 'commander';
+import type { DataSplit } from '../../data/dataset.js';
+import { PtmzError, unexpected } from '../../errors.js';
+import { makeWritable, writeFileAtomic } from '../../formats/atomicFile.js';
+import {
+  checkMetric,
+  chooseMetrics,
+  metrics,
+  type Measurement,
+  type MetricColumn,
+  type MetricOptions,
+} from '../../landscape/metrics.js';
+import type { Run } from '../../train/run.js';
+import { selectMembers } from '../../train/subset.js';
+import { withExamples, type AddCommand } from '../command.js';
+import { addDataOptions, type DataOptions } from '../dataOptions.js';
+import { stopOnInterrupt } from '../interrupt.js';
+import { integer, names } from '../options.js';
+import { createProgress, type Progress } from '../progress.js';
+import { openRun } from '../savedRun.js';
+import { formatDuration, formatNumber, formatTable, type Column } from '../table.js';
+
+interface Options extends DataOptions, Omit<MetricOptions, 'signal' | 'onProgress' | 'memoryLimit'> {
+  only: string[];
+  split: 'train' | 'test';
+  out?: string;
+  json?: boolean;
+}
+
+/** A metric that was measured. */
+interface Measured extends Measurement {
+  name: string;
+  options: MetricOptions;
+  seconds: number;
+}
+
+export const addMeasure: AddCommand = (program) => {
+  const all = Object.keys(metrics);
+  const methods = [...new Set(Object.values(metrics).flatMap((metric) => metric.methods ?? []))];
+  const command = program
+    .command('measure')
+    .description('measure the loss landscape around each network of a saved run')
+    .argument('<run>', 'directory of a run, or one of its checkpoints')
+    .optionsGroup('Metrics:')
+    .option('--only <names>', 'metrics, separated by commas', names, all)
+    .option('--probes <n>', 'of trace: random vectors (default: 100)', integer(1))
+    .option('--top <n>', 'of eigenvalues: how many (default: 1)', integer(1))
+    .addOption(
+      new Option('--which <end>', 'of eigenvalues: which ones').choices(['largest', 'smallest', 'both', 'magnitude']),
+    )
+    .option('--runs <n>', 'of spectrum: random vectors (default: 1)', integer(1))
+    .option('--steps <n>', 'of eigenvalues and spectrum: products at most (default: 100)', integer(1))
+    .addOption(new Option('--method <name>', 'of those metrics that have it').choices(methods))
+    .option('--seed <n>', 'another one gives other random vectors (default: 0)', integer(0, 2 ** 32 - 1));
+  addDataOptions(command, 'images of the run, where they are not found again')
+    .addOption(new Option('--split <name>', 'images to measure on').choices(['train', 'test']).default('train'))
+    .option('--samples <n>', 'the first so many of them (default: all)', integer(1))
+    .optionsGroup('Running:')
+    .option('--batch-size <n>', 'images in memory at once; changes nothing but speed (default: 64)', integer(1))
+    .option('--threads <n>', 'threads (default: all cores); results do not depend on it', integer(0, 4096))
+    .option('--json', 'print the results as JSON, with all that is known')
+    .option('--out <file>', 'write that JSON to a file; without it the results are printed and not kept')
+    .addHelpText('after', describeMetrics())
+    .action(measure);
+  withExamples(command, [
+    ['ptmz measure runs/resnet18-w8-b64-digits', 'all metrics on all training images'],
+    ['ptmz measure RUN --only trace --probes 32 --samples 256', 'a quick look'],
+    ['ptmz measure RUN --only eigenvalues --top 5 --which both --out eigenvalues.json', 'both ends of the spectrum'],
+  ]);
+};
+
+function describeMetrics(): string {
+  const width = Math.max(...Object.keys(metrics).map((name) => name.length));
+  const rows = Object.entries(metrics).map(([name, { description, methods }]) => {
+    const choices = methods ? `; --method ${methods.join(', ')}` : '';
+    return `  ${name.padEnd(width)}  ${description}${choices}`;
+  });
+  return `\nMetrics:\n${rows.join('\n')}`;
+}
+
+async function measure(path: string, options: Options): Promise<void> {
+  const began = performance.now();
+  const { samples, batchSize, threads, seed, probes, top, which, runs, steps, method } = options;
+  const given = { samples, batchSize, threads, seed, probes, top, which, runs, steps, method };
+  const chosen = chooseMetrics([...new Set(options.only)], given);
+  if (options.out !== undefined) checkOutput(options.out);
+  const progress = createProgress();
+  using interrupt = stopOnInterrupt(progress, 'stopping; what is measured is kept');
+  try {
+    const opened = await openRun(path, options, progress, interrupt.signal);
+    using run = opened.run;
+    const split = run.data[options.split];
+    if (!split) throw unexpected('--split', `train: ${run.data.name} has no test images`, options.split);
+    const alive = membersToMeasure(run);
+    using population = alive.length < run.members ? selectMembers(run, alive) : undefined;
+    for (const [name, own] of chosen) await checkMetric(name, population ?? run, split, own);
+    const measured: Measured[] = [];
+    try {
+      await measureAll(population ?? run, split, chosen, progress, interrupt.signal, measured);
+    } finally {
+      progress.stop();
+      const missing = [...chosen.keys()].slice(measured.length);
+      report(run, options, { path, alive, measured, missing, seconds: secondsSince(began) });
+    }
+  } catch (error) {
+    progress.stop();
+    if (interrupt.exitCode === undefined || error !== interrupt.signal.reason) throw error;
+  }
+  if (interrupt.exitCode !== undefined) process.exitCode = interrupt.exitCode;
+}
+
+const secondsSince = (began: number) => (performance.now() - began) / 1000;
+
+/** One member that has diverged, and has no finite Hessian, would be the end of it for all. */
+function membersToMeasure(run: Run): number[] {
+  const diverged = run.divergedAt;
+  const alive = [...run.seeds.keys()].filter((m) => diverged[m] === null);
+  if (alive.length === 0) throw new PtmzError('NON_FINITE', 'every member of the run has diverged');
+  if (alive.length === run.members) return alive;
+  const left = run.seeds.flatMap((seed, m) => (diverged[m] === null ? [] : [`seed ${seed} (step ${diverged[m]})`]));
+  process.stderr.write(`left out, as diverged: ${left.join(', ')}\n`);
+  return alive;
+}
+
+/** Proves that the results can be written before hours are spent on them. */
+function checkOutput(path: string): void {
+  makeWritable(dirname(resolve(path)));
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory())
+    throw new PtmzError('NOT_WRITABLE', `--out ${path}: expected a file, there is a folder of that name`);
+}
+
+/** One metric after the other; `measured` gets each as it is done. The time left is that of all of them. */
+async function measureAll(
+  run: Run,
+  split: DataSplit,
+  chosen: ReadonlyMap<string, MetricOptions>,
+  progress: Progress,
+  signal: AbortSignal,
+  measured: Measured[],
+): Promise<void> {
+  const products = [...chosen].map(([name, own]) => metrics[name]!.products(run, own));
+  const total = products.reduce((a, b) => a + b);
+  const start = performance.now();
+  let done = 0;
+  for (const [index, [name, options]] of [...chosen].entries()) {
+    const own = products[index]!;
+    const began = performance.now();
+    progress.begin(
+      `[${index + 1}/${chosen.size}] ${name} on ${(options.samples ?? split.count).toLocaleString('en')} images`,
+    );
+    const onProgress = ({ fraction, eta }: { fraction: number; eta: number }) => {
+      const now = done + fraction * own;
+      // Later metrics are expected to need as long for a product as those before.
+      const later = (secondsSince(start) / now) * (total - done - own);
+      progress.update(now / total, eta + (later || 0), `${Math.floor(100 * fraction)} % of ${name}`);
+    };
+    const result = await metrics[name]!.measure(run, split, { ...options, signal, onProgress });
+    measured.push({ name, options, seconds: secondsSince(began), ...result });
+    progress.end(formatDuration(secondsSince(began)));
+    done += own;
+  }
+}
+
+interface Outcome {
+  path: string;
+  /** The members that were measured; a result has one entry for each of these. */
+  alive: readonly number[];
+  measured: readonly Measured[];
+  /** Names of metrics that were not measured: the work was stopped, or failed. */
+  missing: readonly string[];
+  seconds: number;
+}
+
+function report(run: Run, { split, out, json }: Options, { path, alive, measured, missing, seconds }: Outcome): void {
+  const result = {
+    run: resolve(path),
+    ...{ model: run.model.name, parameters: run.parameterCount, step: run.step, epoch: run.history.length },
+    data: { name: run.data.name, split, count: run.data[split]!.count },
+    ...{ seeds: run.seeds, divergedAt: run.divergedAt, missing, seconds },
+    metrics: Object.fromEntries(
+      measured.map(({ name, options, seconds, members }) => [
+        name,
+        { options, seconds, members: [...run.seeds.keys()].map((m) => members[alive.indexOf(m)] ?? null) },
+      ]),
+    ),
+  };
+  const text = `${JSON.stringify(result, null, 2)}\n`;
+  if (json) process.stdout.write(text);
+  else if (measured.length > 0)
+    console.log(`\n${formatTable(columnsOf(run, alive, measured), [...run.seeds.keys()])}\n`);
+  if (missing.length > 0) process.stderr.write(`not measured: ${missing.join(', ')}\n`);
+  if (measured.length === 0) return;
+  if (out !== undefined) writeFileAtomic(out, Buffer.from(text));
+  process.stderr.write(out === undefined ? 'not written to a file; --out FILE does that\n' : `written: ${out}\n`);
+}
+
+/** A row of the table is the number of a member. */
+function columnsOf(run: Run, alive: readonly number[], measured: readonly Measured[]): Column<number>[] {
+  return [
+    { heading: 'seed', cell: (m) => String(run.seeds[m]) },
+    ...measured
+      .flatMap(({ columns }) => columns)
+      .map((column) => ({
+        heading: column.heading,
+        cell: (m: number) => formatCell(column, alive.indexOf(m)),
+      })),
+  ];
+}
+
+function formatCell({ values, errors, converged }: MetricColumn, m: number): string {
+  if (m < 0) return '-';
+  const error = errors ? ` ± ${formatNumber(errors[m], 2)}` : '';
+  return `${formatNumber(values[m])}${error}${converged?.[m] === false ? ' (not converged)' : ''}`;
+}

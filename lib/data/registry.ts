@@ -1,0 +1,128 @@
+/** The data sets that can be named in one line, `NAME` or `NAME:PATH`; a new one is a reader beside this and a row here. */
+import { basename, resolve } from 'node:path';
+import { checkOneOf, checkString, unexpected } from '../errors.js';
+import { cifar10, cifar100 } from './cifar.js';
+import type { DataSet } from './dataset.js';
+import { digits } from './digits.js';
+import { fashionMnist } from './fashionMnist.js';
+import { idxFolder } from './idxFolder.js';
+import { imageFolder, type ImageFolderOptions } from './imageFolder.js';
+
+/** What can be asked of a reader; `size` only of one that has it. */
+export type OpenDataOptions = Pick<ImageFolderOptions, 'train' | 'test' | 'size' | 'signal' | 'onProgress'>;
+
+interface DataSource {
+  description: string;
+  /** Whether a path follows the name. */
+  path: 'none' | 'optional' | 'required';
+  /** Images that it has, where that is known; `train` and `test` of the options take a part. */
+  counts?: readonly [train: number, test: number];
+  /** `DataSet.name` of what it reads, where that is always the same. */
+  title?: string;
+  /** Whether images can be brought to a size while they are read. */
+  resizes?: true;
+  open(path: string | undefined, options: OpenDataOptions): Promise<DataSet>;
+}
+
+const counts = ({ train, test }: OpenDataOptions) => ({ train, test });
+
+/** All sources by name. @internal */
+export const dataSources = {
+  digits: {
+    description: 'handwritten 8 x 8 digits, part of this package',
+    path: 'none',
+    counts: [1437, 360],
+    title: 'digits',
+    open: (_, options) => digits(counts(options)),
+  },
+  'fashion-mnist': {
+    description: "Fashion-MNIST, 28 x 28; without a path, that of Debian's dataset-fashion-mnist",
+    path: 'optional',
+    counts: [60_000, 10_000],
+    title: 'Fashion-MNIST',
+    open: (dir, options) => fashionMnist({ dir, ...counts(options) }),
+  },
+  cifar10: {
+    description: 'CIFAR-10, the unpacked binary or Python version',
+    path: 'required',
+    counts: [50_000, 10_000],
+    title: 'CIFAR-10',
+    open: (dir, options) => cifar10(dir!, counts(options)),
+  },
+  cifar100: {
+    description: 'CIFAR-100 with its fine labels, unpacked',
+    path: 'required',
+    counts: [50_000, 10_000],
+    title: 'CIFAR-100',
+    open: (dir, options) => cifar100(dir!, counts(options)),
+  },
+  idx: {
+    description: "IDX files named as MNIST's, gzipped or not",
+    path: 'required',
+    open: (dir, options) => idxFolder(dir!, counts(options)),
+  },
+  'image-folder': {
+    description: 'JPEG and PNG files, one folder per class, below train and test or val; needs sharp',
+    path: 'required',
+    resizes: true,
+    open: (dir, options) => imageFolder(dir!, options),
+  },
+} satisfies Record<string, DataSource> as Readonly<Record<string, DataSource>>;
+
+/** A source and where it reads. @internal */
+export interface DataSpec {
+  name: string;
+  path?: string;
+}
+
+/** How a source is written: `digits`, `fashion-mnist[:DIR]`, `cifar10:DIR`. @internal */
+export function specPattern(name: string): string {
+  return { none: name, optional: `${name}[:DIR]`, required: `${name}:DIR` }[dataSources[name]!.path];
+}
+
+/**
+ * Reads `NAME` or `NAME:PATH`.
+ *
+ * @throws PtmzError `INVALID_ARGUMENT` listing the names, or saying that a path is missing or too much
+ * @internal
+ */
+export function parseDataSpec(spec: string): DataSpec {
+  checkString('data', spec);
+  const colon = spec.indexOf(':');
+  const name = colon < 0 ? spec : spec.slice(0, colon);
+  const path = colon < 0 ? undefined : spec.slice(colon + 1);
+  const source = dataSources[checkOneOf('data', name, Object.keys(dataSources))]!;
+  const wrong = source.path === 'none' ? path !== undefined : path === '' || (source.path === 'required' && !path);
+  if (wrong) throw unexpected('data', specPattern(name), `'${spec}'`);
+  return path === undefined ? { name } : { name, path };
+}
+
+/** A spec as text that means the same in every folder. @internal */
+export function formatDataSpec({ name, path }: DataSpec): string {
+  return path === undefined ? name : `${name}:${resolve(path)}`;
+}
+
+/** A word for a spec: its own name, or that of its folder where there are many such data sets. @internal */
+export function shortName({ name, path }: DataSpec): string {
+  return dataSources[name]!.title === undefined && path !== undefined ? basename(resolve(path)) : name;
+}
+
+/** The source that finds a data set again by its `DataSet.name` alone. @internal */
+export function findSource(title: string): DataSpec | undefined {
+  const row = Object.entries(dataSources).find(([, source]) => source.title === title && source.path !== 'required');
+  return row && { name: row[0] };
+}
+
+/**
+ * Reads a data set.
+ *
+ * @throws PtmzError `INVALID_ARGUMENT` for an option that the source does not have, and what its reader throws
+ * @internal
+ */
+export async function openData({ name, path }: DataSpec, options: OpenDataOptions = {}): Promise<DataSet> {
+  const source = dataSources[name]!;
+  if (options.size !== undefined && source.resizes === undefined)
+    throw unexpected('size', `nothing: the images of ${name} have theirs`, String(options.size));
+  options.signal?.throwIfAborted();
+  return source.open(path, options);
+}

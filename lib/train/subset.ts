@@ -1,0 +1,28 @@
+/** Some members of a population as a population of their own. */
+import { PtmzError } from '../errors.js';
+import type { Run } from './run.js';
+import { prepare } from './trainer.js';
+
+/**
+ * Parameters and buffers of some members, to be measured: a member's numbers depend on its seed alone, so they are those
+ * that it has in its population. It is not trained further: optimizer state and history stay behind. Dispose of it.
+ *
+ * @param members positions in `run.seeds`, at least one
+ * @throws PtmzError `INVALID_ARGUMENT`, `OUT_OF_MEMORY`, `DISPOSED`
+ * @internal
+ */
+export function selectMembers(run: Run, members: readonly number[]): Run {
+  const { optimizer, ...settings } = run.settings;
+  const pick = (values: readonly number[]) => members.map((m) => values[m]!);
+  if (members.some((m) => run.seeds[m] === undefined))
+    throw new PtmzError('INVALID_ARGUMENT', `Expected members below ${run.members}, got ${members.join(', ')}`);
+  const subset = prepare({
+    ...settings,
+    seeds: pick(run.seeds),
+    lr: pick(settings.lr),
+    optimizer: { ...optimizer, weightDecay: pick(optimizer.weightDecay) },
+  });
+  for (const name of ['params', 'buffers'] as const)
+    members.forEach((m, row) => subset.vectors[name]?.set(row, run.vectors[name]!.toArray(m) as Float64Array));
+  return subset;
+}
