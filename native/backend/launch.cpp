@@ -27,8 +27,8 @@ const char* name(LaunchCode code) {
                                       "batch_statistics",
                                       "batch_norm",
                                       "batch_norm_add",
-                                      "batch_norm_sums",
-                                      "batch_norm_input"};
+                                      "batch_norm_backward_sums",
+                                      "batch_norm_backward_input"};
   static_assert(std::size(names) == static_cast<size_t>(LaunchCode::count));
   return names[static_cast<int>(code)];
 }

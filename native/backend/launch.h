@@ -33,8 +33,8 @@ enum class LaunchCode : int32_t {
   batch_statistics,
   batch_norm,
   batch_norm_add,
-  batch_norm_sums,
-  batch_norm_input,
+  batch_norm_backward_sums,
+  batch_norm_backward_input,
   count
 };
 const char* name(LaunchCode code);

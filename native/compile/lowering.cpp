@@ -391,7 +391,8 @@ class Lowering {
     const double work = 2.0 * static_cast<double>(images * out * conv.out_h() * conv.out_w()) *
                         static_cast<double>(in / conv.groups * conv.kh * conv.kw);
     // A tiny one costs more to reorder than it gains.
-    const int64_t lanes = work < kLeastLanesWork ? 0 : lanes_for(a ? sa : sb, real_);
+    const bool there = (a && lanes_of(n.inputs[0]) > 0) || (b && lanes_of(n.inputs[1]) > 0);
+    const int64_t lanes = there || work >= kLeastLanesWork ? lanes_for(a ? sa : sb, real_) : 0;
     const auto operand_view = [&](NodeId input, bool is_images) {
       return lanes > 0 && is_images ? in_lanes(input, lanes) : dense(input);
     };
@@ -484,10 +485,10 @@ class Lowering {
         return emit_batch_norm(id, LaunchCode::batch_norm, 0b1);
       case Fused::batch_norm_add:
         return emit_batch_norm(id, LaunchCode::batch_norm_add, 0b10001);
-      case Fused::batch_norm_sums:
-        return emit_batch_norm(id, LaunchCode::batch_norm_sums, 0b11);
-      case Fused::batch_norm_input:
-        return emit_batch_norm(id, LaunchCode::batch_norm_input, 0b11);
+      case Fused::batch_norm_backward_sums:
+        return emit_batch_norm(id, LaunchCode::batch_norm_backward_sums, 0b11);
+      case Fused::batch_norm_backward_input:
+        return emit_batch_norm(id, LaunchCode::batch_norm_backward_input, 0b11);
       default:
         throw Error("INTERNAL", std::string("no launch for fused ") + info(graph_.fused(id)).name);
     }
@@ -506,7 +507,7 @@ class Lowering {
     }
     const Shape& s = graph_.shape(n.inputs[0]);
     const int64_t outer = lanes > 0 ? s[0] / lanes : s[0];
-    const bool per_channel = code == LaunchCode::batch_statistics || code == LaunchCode::batch_norm_sums;
+    const bool per_channel = code == LaunchCode::batch_statistics || code == LaunchCode::batch_norm_backward_sums;
     Launch l = begin(code, id, varies_[id], {outer, s[1], element_count(s) / (outer * s[1])});
     operand(l, target(id, per_channel ? 0 : lanes));
     for (const View& v : inputs) operand(l, v);

@@ -88,6 +88,41 @@ double error_of(const std::vector<T>& got, const std::vector<double>& expected) 
   return difference(std::vector<double>(got.begin(), got.end()), expected);
 }
 
+// (N,K) as (N/lanes,K,lanes), or back.
+template <typename T>
+std::vector<T> reordered(const std::vector<T>& from, int64_t images, int64_t lanes, bool into) {
+  std::vector<T> to(from.size());
+  const int64_t k_count = static_cast<int64_t>(from.size()) / images;
+  for (int64_t n = 0; n < images; ++n) {
+    for (int64_t k = 0; k < k_count; ++k) {
+      const int64_t plain = n * k_count + k, set = (n / lanes * k_count + k) * lanes + n % lanes;
+      into ? to[set] = from[plain] : to[plain] = from[set];
+    }
+  }
+  return to;
+}
+
+// The three convolutions with images in the lanes of memory, where these divide the batch.
+template <typename T>
+void check_lanes(const std::string& level, const Conv& s, const std::vector<T>& x, const std::vector<T>& w,
+                 const std::vector<T>& y, const Naive& expected) {
+  const int64_t lanes = sizeof(T) == 4 && s.n % 16 == 0 ? 16 : 8;
+  if (s.n % lanes != 0 || s.x_size() * s.y_size() == 0) return;
+  const auto launch = [&](LaunchCode code) {
+    Launch l = s.launch(code);
+    l.ints[kLanesInt] = lanes;
+    return l;
+  };
+  const auto set = [&](const std::vector<T>& v) { return reordered(v, s.n, lanes, true); };
+  const auto plain = [&](const std::vector<T>& v) { return reordered(v, s.n, lanes, false); };
+  const std::vector<T> out = plain(run<T>(level, launch(LaunchCode::conv2d), s.y_size(), set(x), w));
+  const std::vector<T> dx = plain(run<T>(level, launch(LaunchCode::conv2d_input), s.x_size(), w, set(y)));
+  const std::vector<T> dw = run<T>(level, launch(LaunchCode::conv2d_weight), s.w_size(), set(x), set(y));
+  CHECK_CLOSE(error_of(out, expected.y), 0, tolerance<T>(s.c / s.groups * s.kh * s.kw));
+  CHECK_CLOSE(error_of(dx, expected.x), 0, tolerance<T>(s.o / s.groups * s.kh * s.kw));
+  CHECK_CLOSE(error_of(dw, expected.w), 0, tolerance<T>(s.n * s.oh() * s.ow()));
+}
+
 template <typename T>
 void check_conv(const Conv& s) {
   const std::vector<T> x = random_values<T>(s.x_size(), 1), w = random_values<T>(s.w_size(), 2),
@@ -104,6 +139,7 @@ void check_conv(const Conv& s) {
     CHECK_CLOSE(error_of(out, expected.y), 0, tolerance<T>(s.c / s.groups * taps));
     CHECK_CLOSE(error_of(dx, expected.x), 0, tolerance<T>(s.o / s.groups * taps));
     CHECK_CLOSE(error_of(dw, expected.w), 0, tolerance<T>(s.n * pixels));
+    check_lanes(level, s, x, w, y, expected);
     const double form = dot(out, y), bound = tolerance<T>(s.n * pixels * taps * s.c) * s.o;
     CHECK_CLOSE(dot(x, dx), form, bound);
     CHECK_CLOSE(dot(w, dw), form, bound);
@@ -178,7 +214,7 @@ TEST(matmul_keeps_not_a_number) {
 }
 
 TEST(conv_kernels) {
-  for (int64_t n : {1, 2, 3, 5, 17, 33}) {
+  for (int64_t n : {1, 2, 3, 5, 8, 16, 17, 33}) {
     for (int64_t size : {1, 2, 4, 5, 7, 14}) {
       check_both(Conv{n, 3, size, size, 5, 1, 1});
       check_both(Conv{n, 2, size, size, 4, 3, 3, 1, 1, 1, 1});
@@ -188,7 +224,7 @@ TEST(conv_kernels) {
 }
 
 TEST(conv_strides) {
-  for (int64_t n : {1, 4, 9, 20}) {
+  for (int64_t n : {1, 4, 8, 9, 20, 32}) {
     for (int64_t size : {7, 8, 9, 10}) {
       check_both(Conv{n, 3, size, size, 4, 3, 3, 2, 2, 1, 1});
       check_both(Conv{n, 3, size, size, 4, 3, 3, 2, 1, 1, 0});
@@ -203,7 +239,7 @@ TEST(conv_strides) {
 }
 
 TEST(conv_rectangles_and_dilation) {
-  for (int64_t n : {1, 3, 10}) {
+  for (int64_t n : {1, 3, 10, 16, 24}) {
     check_both(Conv{n, 2, 9, 11, 3, 3, 5, 1, 1, 1, 2});
     check_both(Conv{n, 2, 12, 9, 3, 5, 3, 2, 1, 0, 3});
     check_both(Conv{n, 2, 11, 12, 3, 3, 3, 1, 1, 2, 2, 2, 2});
@@ -214,7 +250,7 @@ TEST(conv_rectangles_and_dilation) {
 }
 
 TEST(conv_groups) {
-  for (int64_t n : {1, 5, 18}) {
+  for (int64_t n : {1, 5, 16, 18, 24}) {
     check_both(Conv{n, 6, 7, 7, 4, 3, 3, 1, 1, 1, 1, 1, 1, 2});
     check_both(Conv{n, 6, 8, 8, 6, 3, 3, 2, 2, 1, 1, 1, 1, 6});
     check_both(Conv{n, 5, 6, 6, 10, 3, 3, 1, 1, 1, 1, 1, 1, 5});

@@ -271,7 +271,35 @@ const perChannel = (v: Tensor, rank: number): Tensor =>
 
 const norms: Row[] = [
   {
+    name: 'batchNorm training without weight and bias',
+    fused: 'batch_statistics',
+    cases: batchShapes.map((shape) => ({
+      inputs: { x: shape },
+      build: ({ x }) => nn.batchNorm(x!),
+      reference: ({ x }) =>
+        normalised(
+          x!,
+          shape.map((_, i) => i).filter((i) => i !== 1),
+          1e-5,
+        ),
+    })),
+  },
+  {
+    name: 'batchNorm with residual and relu',
+    fused: 'batch_norm_add',
+    cases: batchShapes.map((shape) => ({
+      inputs: { x: shape, w: [shape[1]!], b: [shape[1]!], r: shape },
+      build: ({ x, w, b, r }) => nn.batchNorm(x!, { weight: w!, bias: b!, residual: r!, relu: true }),
+      reference: ({ x, w, b, r }) => {
+        const axes = shape.map((_, i) => i).filter((i) => i !== 1);
+        const [scale, shift] = [perChannel(w!, shape.length), perChannel(b!, shape.length)];
+        return map((n, s, t, a) => Math.max(n! * s! + t! + a!, 0), normalised(x!, axes, 1e-5), scale, shift, r!);
+      },
+    })),
+  },
+  {
     name: 'batchNorm training',
+    fused: 'batch_norm',
     cases: batchShapes.map((shape) => ({
       inputs: { x: shape, w: [shape[1]!], b: [shape[1]!] },
       build: ({ x, w, b }) => nn.batchNorm(x!, { weight: w!, bias: b! }),

@@ -72,11 +72,11 @@ static inline int64_t block_count(const Launch& launch) {
     case LaunchCode::softmax_cross_entropy_backward:
       return ceil_divide(shape[0], row_block(shape[1]));
     case LaunchCode::batch_statistics:
-    case LaunchCode::batch_norm_sums:
+    case LaunchCode::batch_norm_backward_sums:
       return shape[1];
     case LaunchCode::batch_norm:
     case LaunchCode::batch_norm_add:
-    case LaunchCode::batch_norm_input:
+    case LaunchCode::batch_norm_backward_input:
       return ceil_divide(shape[0] * shape[1], run_block(shape[2]));
     default:
       return 0;

@@ -221,7 +221,7 @@ void gradient_sums(const Call& call) {
   }
 }
 template <typename T>
-void batch_norm_sums(const Call& call) {
+void batch_norm_backward_sums(const Call& call) {
   call.launch.ints[0] ? gradient_sums<T, true>(call) : gradient_sums<T, false>(call);
 }
 
@@ -252,7 +252,7 @@ void gradient_input(const Call& call) {
   }
 }
 template <typename T>
-void batch_norm_input(const Call& call) {
+void batch_norm_backward_input(const Call& call) {
   call.launch.ints[0] ? gradient_input<T, true>(call) : gradient_input<T, false>(call);
 }
 
@@ -261,8 +261,8 @@ void enter_all(KernelTable& table) {
   enter<T>(table, LaunchCode::batch_statistics, batch_statistics<T>);
   enter<T>(table, LaunchCode::batch_norm, batch_norm<T, false>);
   enter<T>(table, LaunchCode::batch_norm_add, batch_norm<T, true>);
-  enter<T>(table, LaunchCode::batch_norm_sums, batch_norm_sums<T>);
-  enter<T>(table, LaunchCode::batch_norm_input, batch_norm_input<T>);
+  enter<T>(table, LaunchCode::batch_norm_backward_sums, batch_norm_backward_sums<T>);
+  enter<T>(table, LaunchCode::batch_norm_backward_input, batch_norm_backward_input<T>);
 }
 
 }  // namespace
