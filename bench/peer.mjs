@@ -20,6 +20,7 @@ export class Peer {
   #waiting = new Map();
   #next = 1;
   #exit;
+  #failure;
 
   /** @param threads of every pool: PyTorch's own, OpenMP's and the BLAS libraries'. */
   constructor(command, threads, script = server) {
@@ -35,6 +36,7 @@ export class Peer {
   }
 
   #fail(error) {
+    this.#failure ??= error;
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();
   }
@@ -49,6 +51,7 @@ export class Peer {
 
   /** Calls a function of the other side; an exception there rejects with a {@link PeerError}. */
   async call(name, settings = {}) {
+    if (this.#failure) throw this.#failure;
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
