@@ -34,8 +34,8 @@ async function close(contest) {
 
 async function checked({ check }) {
   if (!check) return undefined;
-  const { what, difference, tolerance } = await check();
-  return { what, difference, tolerance, passed: difference <= tolerance };
+  const outcome = await check();
+  return { ...outcome, passed: outcome.difference <= outcome.tolerance };
 }
 
 /** The time that the arithmetic alone would take at the rate of the run's best matrix product. */

@@ -40,6 +40,6 @@ class Workload:
         return best_of(milliseconds, repeated(self.step))
 
     def check(self, steps):
-        """Losses of so many first steps."""
+        """Losses of so many first steps, one list per step with one member each."""
         step = self.make()
-        return [step().item() for _ in range(steps)]
+        return [[step().item()] for _ in range(steps)]

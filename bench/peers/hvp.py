@@ -1,0 +1,38 @@
+"""v^T H v by double backward, a fresh graph for every probe, as PyHessian does for every probe and mini-batch."""
+import itertools
+
+import torch
+import torch.nn.functional as F
+
+from resnet import load_resnet
+from tensors import read_tensors, with_prefix
+from timing import best_of, repeated
+
+
+class Workload:
+    def __init__(self, file, width, probes, layout):
+        tensors = read_tensors(file)
+        self.net = load_resnet(18, width, with_prefix(tensors, "net.")).eval()
+        self.x, self.y = tensors["x"], tensors["y"].long()
+        if layout == "channels_last":
+            self.net = self.net.to(memory_format=torch.channels_last)
+            self.x = self.x.to(memory_format=torch.channels_last)
+        names = [name for name, _ in self.net.named_parameters()]
+        self.parameters = list(self.net.parameters())
+        self.probes = [
+            [tensors[f"v{m}.{name}"].reshape(p.shape).to(p) for name, p in zip(names, self.parameters)]
+            for m in range(probes)
+        ]
+
+    def product(self, probe):
+        loss = F.cross_entropy(self.net(self.x), self.y)
+        gradient = torch.autograd.grad(loss, self.parameters, create_graph=True)
+        hv = torch.autograd.grad(gradient, self.parameters, grad_outputs=probe)
+        return sum((h * v).sum() for h, v in zip(hv, probe)).item()
+
+    def measure(self, milliseconds):
+        endless = itertools.cycle(self.probes)
+        return best_of(milliseconds, repeated(lambda: self.product(next(endless))))
+
+    def check(self):
+        return [self.product(probe) for probe in self.probes]
