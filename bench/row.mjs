@@ -17,7 +17,8 @@ export async function raceRow(row, workload, { options, peers, handover, ceiling
     const check = await checked(contest);
     const raced = await race(contest.ours, contest.variants, options);
     const floor = contest.flops && floorOf(contest.flops, await ceiling(threads), raced);
-    return { ...named, ...raced, ...floor, ...(check && { check }), ...(contest.note && { note: contest.note }) };
+    const note = contest.note?.(raced);
+    return { ...named, ...raced, ...floor, ...(check && { check }), ...(note && { note }) };
   } catch (error) {
     return { ...named, error: error.message, trace: error.trace ?? error.stack };
   } finally {

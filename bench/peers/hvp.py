@@ -11,7 +11,24 @@ from timing import best_of, repeated
 
 class Workload:
     def __init__(self, file, width, probes, layout):
-        tensors = read_tensors(file)
+        self.make = lambda double: Curvature(read_tensors(file), width, probes, layout, double)
+        self.curvature = self.make(False)
+
+    def measure(self, milliseconds):
+        endless = itertools.cycle(self.curvature.probes)
+        return best_of(milliseconds, repeated(lambda: self.curvature.product(next(endless))))
+
+    def check(self, double):
+        curvature = self.make(double)
+        return [curvature.product(probe) for probe in curvature.probes]
+
+
+class Curvature:
+    """Network, images and probes."""
+
+    def __init__(self, tensors, width, probes, layout, double):
+        if double:
+            tensors = {name: t.double() if t.dtype == torch.float32 else t for name, t in tensors.items()}
         self.net = load_resnet(18, width, with_prefix(tensors, "net.")).eval()
         self.x, self.y = tensors["x"], tensors["y"].long()
         if layout == "channels_last":
@@ -29,10 +46,3 @@ class Workload:
         gradient = torch.autograd.grad(loss, self.parameters, create_graph=True)
         hv = torch.autograd.grad(gradient, self.parameters, grad_outputs=probe)
         return sum((h * v).sum() for h, v in zip(hv, probe)).item()
-
-    def measure(self, milliseconds):
-        endless = itertools.cycle(self.probes)
-        return best_of(milliseconds, repeated(lambda: self.product(next(endless))))
-
-    def check(self):
-        return [self.product(probe) for probe in self.probes]

@@ -73,6 +73,7 @@ class ResNet(nn.Module):
 
 
 def load_resnet(depth, width, state, classes=10):
-    net = ResNet(depth, width, classes)
+    """A network with these values, in their element type."""
+    net = ResNet(depth, width, classes).to(state["fc.weight"].dtype)
     net.load_state_dict(state)
     return net

@@ -45,10 +45,18 @@ async function open(width, { threads, peer, handover }) {
   return {
     ...{ ours, variants, flops },
     check: async () => {
-      const theirs = await variants[0].check();
-      const size = Math.max(...theirs.map(Math.abs));
-      const differences = theirs.map((value, m) => Math.abs(value - block.result(m)) / size);
-      return { what: `v^T H v of ${checkedProbes} probes`, difference: Math.max(...differences), tolerance: 1e-4 };
+      const exact = await variants[0].check({ double: true });
+      const size = Math.max(...exact.map(Math.abs));
+      const difference = (values) => Math.max(...exact.map((value, m) => Math.abs(value - values[m]) / size));
+      const spreads = [];
+      for (const variant of variants) spreads.push(difference(await variant.check({ double: false })));
+      return {
+        what: `v^T H v of ${checkedProbes} probes, against PyTorch in float64`,
+        difference: difference(exact.map((_, m) => block.result(m))),
+        peerSpread: Math.max(...spreads),
+        // One ReLU that changes sides by rounding changes the product, in PyTorch's float32 and in ours.
+        tolerance: Math.max(1e-3, ...spreads),
+      };
     },
     close: async () => {
       block.dispose();
@@ -60,7 +68,7 @@ async function open(width, { threads, peer, handover }) {
 /** State of a network after some steps: at the first values the running statistics are not those of any data. */
 async function trained(width, batch, threads) {
   const data = arrays({ ...batch, normalise: unchanged });
-  const run = prepareResNet({ depth: 18, width, data, batchSize: images / 2, epochs: 10, seeds: [0] });
+  const run = prepareResNet({ depth: 18, width, data, batchSize: images / 2, epochs: 5, seeds: [0], lr: 0.01 });
   await run.train({ threads });
   const state = run.stateDict(0);
   run.dispose();
