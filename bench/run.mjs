@@ -1,52 +1,101 @@
-// Runs benchmarks: `npm run bench -- [NAME...] [--time MS] [--json FILE]`. Every file of workloads/ is one benchmark.
-import { readdirSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
-import { basename } from 'node:path';
-import { parseArgs } from 'node:util';
-import { Bench } from 'tinybench';
+// Runs benchmarks: `npm run bench -- --help`. Every file of workloads/ is one: races against PyTorch, or plain timings.
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { gemmPeak } from './gemm.mjs';
+import { Handover } from './inputs.mjs';
+import { describeMachine, formatMachine } from './machine.mjs';
+import { chooseRows, chooseWorkloads, help, parseOptions } from './options.mjs';
+import { findPython, Peers } from './peer.mjs';
+import { raceRow, formatRace } from './row.mjs';
+import { formatTiming, timePlainly } from './timing.mjs';
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { time: { type: 'string', default: '1000' }, json: { type: 'string' } },
-});
-
-const folder = new URL('workloads/', import.meta.url);
-const known = readdirSync(folder)
-  .filter((file) => file.endsWith('.mjs'))
-  .sort();
-const names = known.map((file) => basename(file, '.mjs'));
-const unknown = positionals.filter((name) => !names.includes(name));
-if (unknown.length > 0) {
-  console.error(`No benchmark ${unknown.join(', ')}; there are ${names.join(', ')}.`);
-  process.exit(1);
+async function loadWorkloads() {
+  const folder = new URL('workloads/', import.meta.url);
+  const files = readdirSync(folder).filter((file) => file.endsWith('.mjs'));
+  return Promise.all(
+    files.sort().map(async (file) => ({
+      name: basename(file, '.mjs'),
+      ...(await import(new URL(file, folder).href)),
+    })),
+  );
 }
 
-const results = [];
-for (const name of positionals.length > 0 ? positionals : names) {
-  const { title, tasks, summary } = await import(new URL(`${name}.mjs`, folder).href);
-  const time = Number(values.time);
-  const bench = new Bench({ time, warmup: false, warmupTime: time / 5, warmupIterations: 2 });
-  const release = await tasks(bench);
-  // One after the other: the library's own warm-up starts all tasks at once, and they would share the cores.
-  for (const task of bench.tasks) await task.warmup();
-  await bench.run();
-  await release?.();
-  console.log(`\n${name}: ${title}`);
-  const rows = bench.tasks.map(measured);
-  console.table(Object.fromEntries(rows.map(({ task, ...row }) => [task, row])));
-  const facts = summary?.(Object.fromEntries(rows.map((row) => [row.task, row]))) ?? {};
-  for (const [fact, value] of Object.entries(facts)) console.log(`${fact}: ${value}`);
-  results.push({ name, title, rows, facts });
+/** All rows of one workload in turn; a row that fails is reported and the others run. */
+async function raceWorkload({ rows, ...workload }, context) {
+  const results = [];
+  for (const row of chooseRows(rows, context.options)) {
+    process.stderr.write(`${workload.name}: ${row.label}\n`);
+    results.push(await raceRow(row, workload, context));
+  }
+  return results;
 }
 
-if (values.json !== undefined) {
-  const machine = { cpu: os.cpus()[0]?.model, cores: os.availableParallelism(), node: process.version };
-  writeFileSync(values.json, `${JSON.stringify({ machine, results }, null, 2)}\n`);
+async function main(options) {
+  const workloads = await loadWorkloads();
+  const chosen = chooseWorkloads(workloads, options.only);
+  if (options.list) {
+    for (const { name, groups, title, rows = [] } of chosen)
+      console.log([`${name} (${groups.join(', ')}): ${title}`, ...rows.map(({ id }) => `  ${id}`)].join('\n'));
+    return;
+  }
+  const matching = chosen.filter(({ rows }) => !rows || chooseRows(rows, options).length > 0);
+  const wanted = options.rows ? matching.filter(({ rows }) => rows) : matching;
+  if (wanted.length === 0)
+    throw new RangeError(`Expected rows that --list shows for --rows but received '${options.rows.join(',')}'`);
+
+  const python = options.peer ? findPython() : { missing: 'left out by --no-peer' };
+  const peers = new Peers(python);
+  const handover = new Handover();
+  const ceilings = new Map();
+  // One ceiling for each number of threads, measured once in a run.
+  const ceiling = async (threads) => {
+    if (!ceilings.has(threads)) ceilings.set(threads, await gemmPeak(threads, peers.with(threads)));
+    return ceilings.get(threads);
+  };
+  try {
+    const machine = describeMachine((await peers.with(options.threads)?.call('info')) ?? python);
+    console.log(formatMachine(machine));
+    const results = [];
+    for (const workload of wanted) {
+      const { name, title, groups } = workload;
+      const plain = workload.tasks !== undefined;
+      const result = plain
+        ? await timePlainly(workload, options)
+        : { rows: await raceWorkload(workload, { options, peers, handover, ceiling, python }) };
+      console.log(`\n${name}: ${title}\n${plain ? formatTiming(result) : formatRace(result)}`);
+      results.push({ name, title, groups, ...result });
+    }
+    for (const { threads, peak, ours, peer } of ceilings.values())
+      console.log(
+        `\nceiling, ${threads} thread${threads > 1 ? 's' : ''}: ${peak.toFixed(0)} GFLOP/s of a 1024^3 product` +
+          ` (ours ${ours.toFixed(0)}, PyTorch ${peer?.toFixed(0) ?? '-'})`,
+      );
+    if (options.json !== undefined) {
+      const { rounds, time, threads } = options;
+      mkdirSync(dirname(options.json), { recursive: true });
+      const document = {
+        date: new Date().toISOString(),
+        options: { rounds, time, threads },
+        machine,
+        ceilings: [...ceilings.values()],
+        results,
+      };
+      writeFileSync(options.json, `${JSON.stringify(document, null, 2)}\n`);
+    }
+    if (results.some(({ rows }) => rows.some(({ error, check }) => error || check?.passed === false)))
+      process.exitCode = 1;
+  } finally {
+    await peers.close();
+    handover.dispose();
+  }
 }
 
-function measured({ name, result }) {
-  if (result.state !== 'completed') throw result.error ?? new Error(`${name} did not complete: ${result.state}`);
-  const milliseconds = (value) => Number(value.toPrecision(4));
-  const { p50, min } = result.latency;
-  return { task: name, 'median ms': milliseconds(p50), 'min ms': milliseconds(min), runs: result.latency.samplesCount };
+try {
+  const options = parseOptions(process.argv.slice(2));
+  if (options.help) console.log(help);
+  else await main(options);
+} catch (error) {
+  const mistaken = error instanceof RangeError || error.code?.startsWith('ERR_PARSE_ARGS');
+  console.error(mistaken ? `error: ${error.message}` : error);
+  process.exitCode = 1;
 }

@@ -1,6 +1,7 @@
 // How long building and compiling a graph takes, how many launches come out, and what its memory plan says.
 import { Graph, crossEntropy, gpt2, models } from 'ptmz-native';
 
+export const groups = ['plain'];
 export const title = 'graph of loss, gradient and Hessian-vector product, and its program';
 
 const cases = {

@@ -1,6 +1,7 @@
 // What a population costs: loss and gradient of a ResNet for one and two members, with one and two threads.
 import { Graph, crossEntropy, initialise, models } from 'ptmz-native';
 
+export const groups = ['plain'];
 export const title = 'loss and gradient of ResNet-18, width 8, batch 64 of 1x28x28';
 
 const batch = 64;
