@@ -1,6 +1,15 @@
 /** Batch norm's fused kernels, in plain layout and with images in the lanes, against its composite in float64. */
 import { describe, expect, test } from 'vitest';
-import { batchNorm, conv2d, Graph, type Program, type Shape, type Value, type Vector } from '../lib/index.js';
+import {
+  batchNorm,
+  conv2d,
+  type Flat,
+  Graph,
+  type Program,
+  type Shape,
+  type Value,
+  type Vector,
+} from '../lib/index.js';
 import { count, uniform } from './ops/tensor.js';
 
 interface Setup {
@@ -37,7 +46,7 @@ function build({ shape, residual, relu, conv }: Setup) {
     loss,
     used.map((name) => value[name]),
   );
-  const outputs = {
+  const outputs: Record<string, Value | Flat> = {
     y,
     buffers: graph.updatedBuffers,
     ...Object.fromEntries(used.map((n, i) => [n + "'", gradients[i]])),
@@ -48,8 +57,8 @@ function build({ shape, residual, relu, conv }: Setup) {
 async function evaluate(setup: Setup, dtype: 'float32' | 'float64', fuse: boolean, offset: number) {
   const { graph, outputs, shapes, used } = build(setup);
   using _ = graph;
-  using program: Program = graph.compile(outputs as Record<string, Value>, { dtype, fuse });
-  const kernels = program.dump().match(/batch_\w+|to_lanes/g) ?? [];
+  using program: Program = graph.compile(outputs, { dtype, fuse });
+  const kernels: string[] = program.dump().match(/batch_\w+|to_lanes/g) ?? [];
   const inputs = Object.fromEntries(
     [...used, 'u'].map((name, i) => {
       const data = uniform(i + 1, count(shapes[name as Name]));

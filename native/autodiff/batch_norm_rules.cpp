@@ -76,10 +76,9 @@ std::vector<NodeId> batch_norm_rule(Graph& graph, NodeId y, NodeId g) {
   const NodeId normal = graph.mul(c.centred(x, stats), c.spread(deviation));
   const NodeId sums = graph.add_fused(Fused::batch_norm_backward_sums, {given, x, stats, weight, bias}, attrs,
                                       c.pair(c.sum(masked), c.sum(graph.mul(masked, normal))));
-  const NodeId through_statistics = graph.scale(
-      graph.add(c.spread(c.row(sums, 0)), graph.mul(normal, c.spread(c.row(sums, 1)))), -1 / c.count());
-  const NodeId dx =
-      graph.mul(c.spread(graph.mul(weight, deviation)), graph.add(masked, through_statistics));
+  const NodeId through_statistics =
+      graph.scale(graph.add(c.spread(c.row(sums, 0)), graph.mul(normal, c.spread(c.row(sums, 1)))), -1 / c.count());
+  const NodeId dx = graph.mul(c.spread(graph.mul(weight, deviation)), graph.add(masked, through_statistics));
   std::vector<NodeId> out{
       graph.add_fused(Fused::batch_norm_backward_input, {given, x, stats, weight, bias, sums}, attrs, dx), kNone,
       c.row(sums, 1), c.row(sums, 0)};

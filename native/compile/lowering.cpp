@@ -384,9 +384,7 @@ class Lowering {
     const Shape &sa = graph_.shape(n.inputs[0]), &sb = graph_.shape(n.inputs[1]);
     // (images, in channels, out channels) from whichever two of x, w, y are given; `a`, `b`: which of these are images.
     const bool weight = n.op == Op::conv2d_weight, a = n.op != Op::conv2d_input, b = n.op != Op::conv2d;
-    const LaunchCode code = weight ? LaunchCode::conv2d_weight
-                            : a    ? LaunchCode::conv2d
-                                   : LaunchCode::conv2d_input;
+    const LaunchCode code = weight ? LaunchCode::conv2d_weight : a ? LaunchCode::conv2d : LaunchCode::conv2d_input;
     const int64_t images = a ? sa[0] : sb[0], in = a ? sa[1] : n.shape[1], out = weight ? sb[1] : a ? sb[0] : sa[0];
     const double work = 2.0 * static_cast<double>(images * out * conv.out_h() * conv.out_w()) *
                         static_cast<double>(in / conv.groups * conv.kh * conv.kw);

@@ -37,7 +37,8 @@ struct Convolution {
 
 static inline Convolution read_convolution(const Launch& launch) {
   const int64_t *s = launch.shape, *i = launch.ints;
-  return {s[0], s[1], s[2], s[3], s[4], s[5], s[6], i[0], i[1], i[2], i[3], i[4], i[5], i[6], i[9], i[10], i[kLanesInt]};
+  return {s[0], s[1], s[2], s[3], s[4], s[5], s[6],  i[0],        i[1],
+          i[2], i[3], i[4], i[5], i[6], i[9], i[10], i[kLanesInt]};
 }
 
 // The part of a source plane that a band of rows needs, with its zero border. Columns always cover the whole plane.
@@ -122,8 +123,8 @@ static inline GatherPlan plan_gather(const Launch& launch, int64_t element_bytes
   p.output_bytes = round_up(p.output_bytes, kCacheLine);
   const int64_t classes = p.input ? s.stride_h * s.stride_w : 1;
   p.blocks = others * p.row_blocks * p.channel_blocks;
-  p.scratch_bytes = p.window_bytes + p.output_bytes + 16 * s.taps() + kRunsBytes * classes +
-                    4 * round_up(p.window_positions, 2);
+  p.scratch_bytes =
+      p.window_bytes + p.output_bytes + 16 * s.taps() + kRunsBytes * classes + 4 * round_up(p.window_positions, 2);
   return p;
 }
 

@@ -2,9 +2,9 @@
 //
 // All work on runs of one channel that follow each other in memory, so that it does not matter whether tensors are
 // plain (N,C,inner) or have images in the lanes (N/lanes,C,inner,lanes): shape is (outer, C, run).
-#include "backend/cpu/kernels/lanes.h"
-
 #include <math.h>
+
+#include "backend/cpu/kernels/lanes.h"
 
 namespace ptmz::cpu::PTMZ_SIMD_LEVEL {
 namespace {

@@ -42,16 +42,8 @@ void fill_forward(Tables& t, const Convolution& s, const Window& window, int64_t
     t.tap_offset[i] = lanes * (i / s.kw * s.dilation_h * window.columns + i % s.kw * s.dilation_w);
     t.tap_weight[i] = i;
   }
-  t.runs[0] = {0,
-               s.taps(),
-               rows,
-               s.ow,
-               0,
-               lanes * s.stride_h * window.columns,
-               lanes * s.stride_w,
-               0,
-               lanes * s.ow,
-               lanes};
+  t.runs[0] = {0, s.taps(),     rows, s.ow, 0, lanes * s.stride_h * window.columns, lanes * s.stride_w,
+               0, lanes * s.ow, lanes};
   join_rows(t.runs[0]);
   t.run_count = 1;
 }
@@ -274,8 +266,8 @@ Source<T> find_window(const Convolution& s, const GatherPlan& p, const Block& b,
   const int64_t rows = p.input ? s.oh : s.h, columns = p.input ? s.ow : s.w;
   const int64_t plane = rows * columns * s.lanes, set = s.groups * p.sources * plane;
   source += b.image / s.lanes * set + b.group * p.sources * plane;
-  const bool inside = window.column == 0 && window.columns == columns && window.row >= 0 &&
-                      window.row + window.rows <= rows;
+  const bool inside =
+      window.column == 0 && window.columns == columns && window.row >= 0 && window.row + window.rows <= rows;
   if (inside) return {source + window.row * columns * s.lanes, plane, set};
   const int64_t window_plane = window.rows * window.columns * s.lanes, sets = b.images / s.lanes;
   for (int64_t i = 0; i < sets; ++i) {
@@ -327,11 +319,11 @@ void run_plain_block(const Call& call, const Convolution& s, const GatherPlan& p
   T* out = static_cast<T*>(call.pointers[0]) + b.image * out_image + b.group * p.channels * out_plane;
   for (int64_t d = b.channel; d < b.channel + b.channels; d += p.tile_channels) {
     const int64_t channels = smaller(p.tile_channels, b.channel + b.channels - d);
-    accumulate_channels<T>(channels,
-                           {reinterpret_cast<const T*>(window_data), p.sources, plane * L,
-                            reinterpret_cast<T*>(output), pixels * L},
-                           {w.data + d * w.destination, w.destination, w.source}, t, L, sets, p.sources * plane * L,
-                           p.tile_channels * pixels * L);
+    accumulate_channels<T>(
+        channels,
+        {reinterpret_cast<const T*>(window_data), p.sources, plane * L, reinterpret_cast<T*>(output), pixels * L},
+        {w.data + d * w.destination, w.destination, w.source}, t, L, sets, p.sources * plane * L,
+        p.tile_channels * pixels * L);
     for (int64_t set = 0; set < sets; ++set) {
       const Planes<T> to = {
           out + set * L * out_image + d * out_plane, out_image, out_plane, channels, b.row * p.columns, pixels};

@@ -197,8 +197,7 @@ int64_t find_lanes(const Call& call, const Convolution& s, const Block& b, const
   step.y_channel = y_plane;
   step.sets = images / s.lanes;
   step.x_row = window.columns * s.lanes * s.stride_h;
-  const bool inside =
-      window.column == 0 && window.columns == s.w && window.row >= 0 && window.row + window.rows <= s.h;
+  const bool inside = window.column == 0 && window.columns == s.w && window.row >= 0 && window.row + window.rows <= s.h;
   if (inside) {
     step.x = x + window.row * s.w * s.lanes;
     step.x_set = s.c * x_plane;
@@ -261,14 +260,13 @@ void run_block(const Call& call, const Convolution& s, const WeightPlan& p, cons
       set_walk(step, s, rows, lanes, E);
       for (int64_t i = 0; i < count; ++i) {
         const int64_t tap = i % s.taps();
-        b.offset[i] = i / s.taps() * plane +
-                      lanes * (tap / s.kw * s.dilation_h * window.columns + tap % s.kw * s.dilation_w);
+        b.offset[i] =
+            i / s.taps() * plane + lanes * (tap / s.kw * s.dilation_h * window.columns + tap % s.kw * s.dilation_w);
       }
       accumulate_block<V>(step, b.o_count, b.offset, count, acc);
     }
   }
-  T* w = static_cast<T*>(call.pointers[0]) +
-         ((b.group * s.group_o() + b.o) * s.group_c() + b.c) * s.taps();
+  T* w = static_cast<T*>(call.pointers[0]) + ((b.group * s.group_o() + b.o) * s.group_c() + b.c) * s.taps();
   for (int64_t i = 0; i < b.o_count; ++i) add_lanes<T, Bytes>(acc + i * count, count, w + i * s.group_c() * s.taps());
 }
 

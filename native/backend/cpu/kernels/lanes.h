@@ -180,6 +180,5 @@ static inline Covered cover(const Window& window, int64_t rows, int64_t columns,
   return {first * columns, count, count != window.rows * window.columns};
 }
 
-
 }  // namespace
 }  // namespace ptmz::cpu::PTMZ_SIMD_LEVEL
