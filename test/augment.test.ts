@@ -10,6 +10,7 @@ import {
   type Model,
   type TrainOptions,
 } from 'ptmz-native';
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { augmentWords } from './support/philox.js';
 
@@ -48,14 +49,21 @@ function crop(image: Image, padding: number, down: number, right: number): Image
   return image.map((row, y) => row.map((_, x) => padded[y + down]![x + right]!));
 }
 
-/** Counter-clockwise about the centre: each pixel takes the nearest one of the image before. */
-function rotate(image: Image, angle: number): Image {
+/** Counter-clockwise by degrees, about the centre: nearest pixels in 16.16 fixed point, as Pillow does it. */
+function rotate(image: Image, degrees: number): Image {
+  const angle = (degrees * Math.PI) / 180;
   const [cosine, sine] = [Math.cos(angle), Math.sin(angle)];
+  const fixed = (x: number) => Math.floor(x * 65536 + 0.5);
+  const middle = [image[0]!.length / 2, image.length / 2] as const;
+  const from = (x: number, y: number) => [
+    cosine * (x - middle[0]) - sine * (y - middle[1]) + middle[0],
+    sine * (x - middle[0]) + cosine * (y - middle[1]) + middle[1],
+  ];
+  const [x0, y0] = from(0.5, 0.5).map(fixed) as [number, number];
   return image.map((row, i) =>
     row.map((_, j) => {
-      const [x, y] = [j + 0.5 - width / 2, i + 0.5 - height / 2];
-      const [fromX, fromY] = [cosine * x - sine * y + width / 2, sine * x + cosine * y + height / 2];
-      return image[Math.floor(fromY)]?.[Math.floor(fromX)] ?? 0;
+      const [x, y] = [x0 + j * fixed(cosine) + i * fixed(-sine), y0 + j * fixed(sine) + i * fixed(cosine)];
+      return image[Math.floor(y / 65536)]?.[Math.floor(x / 65536)] ?? 0;
     }),
   );
 }
@@ -68,7 +76,7 @@ function augmented(pixels: number[], { crop: c, flip = 0, rotate: degrees = 0 }:
   const unit = (bits: number) => (bits >>> 8) * 2 ** -24;
   image = crop(image, padding, down, right);
   if (unit(words[2]!) < flip) image = image.map((row) => [...row].reverse());
-  if (degrees > 0) image = rotate(image, ((2 * unit(words[3]!) - 1) * degrees * Math.PI) / 180);
+  if (degrees > 0) image = rotate(image, (2 * unit(words[3]!) - 1) * degrees);
   return image.flat();
 }
 
@@ -99,6 +107,17 @@ function expected(data: DataSet, augment: Augment, seed: number, epoch: number):
     ),
   );
 }
+
+test('the reference turns images as Pillow does', () => {
+  const { cases } = JSON.parse(readFileSync(new URL('fixtures/pil_rotations.json', import.meta.url), 'utf8')) as {
+    cases: { width: number; height: number; degrees: number; source: number[] }[];
+  };
+  expect(cases.length).toBeGreaterThan(50);
+  for (const { width: w, height: h, degrees, source } of cases) {
+    const numbered = Array.from({ length: h }, (_, y) => Array.from({ length: w }, (_, x) => y * w + x + 1));
+    expect(rotate(numbered, degrees).flat(), `${w} x ${h} by ${degrees}`).toEqual(source.map((pixel) => pixel + 1));
+  }
+});
 
 describe('each epoch shows the image as the reference does', () => {
   test.each<[string, Augment, 'bytes' | 'floats']>([

@@ -22,7 +22,9 @@ struct AugmentDraw {
 };
 AugmentDraw draw_augmentation(const AugmentOptions& options, uint64_t seed, uint32_t epoch, uint32_t sample);
 
-// source (H,W): the pixel of the image that each pixel of the augmented one shows, -1 for none.
+// source (H,W): 1 + the pixel of the image that each pixel of the augmented one shows, 0 for none. Rotation is
+// Pillow's, of which torchvision's is made: nearest pixel in 16.16 fixed point, so no side may exceed kLargestTurned.
+constexpr int64_t kLargestTurned = 1 << 14;
 void augmented_pixels(const AugmentOptions& options, const AugmentDraw& draw, int32_t* source);
 
 // The augmentation of one member in one epoch; a function of these and the sample, not of its place in a batch.

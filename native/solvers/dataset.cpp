@@ -1,6 +1,7 @@
 // Gathering, normalising and shuffling of resident samples.
 #include "solvers/dataset.h"
 
+#include <algorithm>
 #include <numeric>
 #include <string>
 #include <type_traits>
@@ -49,15 +50,16 @@ Normaliser::Normaliser(const Dataset& data) : data_(data) {
 
 namespace {
 
-// One channel of a sample: value(pixel) of every pixel, or of the pixels at `source`, where -1 stands for a pixel of 0.
+// One channel of a sample: value(pixel) of every pixel, or of those that `source` names. `framed` has plane + 1 places.
 template <typename T, typename In, typename Value>
-void fill_plane(const In* in, const int32_t* source, int64_t plane, T* out, const Value& value) {
+void fill_plane(const In* in, const int32_t* source, int64_t plane, In* framed, T* out, const Value& value) {
   if (!source) {
     for (int64_t k = 0; k < plane; ++k) out[k] = value(in[k]);
     return;
   }
-  const T outside = value(In(0));
-  for (int64_t k = 0; k < plane; ++k) out[k] = source[k] < 0 ? outside : value(in[source[k]]);
+  framed[0] = 0;  // what lies outside; before the pixels, so that there is no branch
+  std::copy(in, in + plane, framed + 1);
+  for (int64_t k = 0; k < plane; ++k) out[k] = value(framed[source[k]]);
 }
 
 }  // namespace
@@ -72,6 +74,8 @@ void Normaliser::gather(const int32_t* order, int64_t first, int64_t count, T* o
     table = &table64_;
   }
   std::vector<int32_t> pixels(augmentation ? data_.plane : 0);
+  std::vector<uint8_t> bytes(augmentation ? data_.plane + 1 : 0);
+  std::vector<float> floats(augmentation ? data_.plane + 1 : 0);
   const int32_t* source = augmentation ? pixels.data() : nullptr;
   for (int64_t i = 0; i < count; ++i) {
     const int64_t sample = order ? order[first + i] : first + i;
@@ -80,11 +84,11 @@ void Normaliser::gather(const int32_t* order, int64_t first, int64_t count, T* o
       const int64_t from = sample * data_.sample_size() + c * data_.plane;
       if (!table->empty()) {
         const T* values = table->data() + 256 * c;
-        fill_plane(data_.samples->as<uint8_t>() + from, source, data_.plane, out,
+        fill_plane(data_.samples->as<uint8_t>() + from, source, data_.plane, bytes.data(), out,
                    [values](uint8_t byte) { return values[byte]; });
       } else {
         const double mean = data_.mean[c], deviation = data_.deviation[c];
-        fill_plane(data_.samples->as<float>() + from, source, data_.plane, out,
+        fill_plane(data_.samples->as<float>() + from, source, data_.plane, floats.data(), out,
                    [=](float x) { return static_cast<T>((x - mean) / deviation); });
       }
     }

@@ -98,6 +98,8 @@ void Trainer::validate() const {
   expect(one_per_step(*o_.momentum, 1), "momentum must be float64, one row with one number per step");
   expect(!o_.augment.any() || o_.augment.height * o_.augment.width == o_.train.plane,
          "augment: height x width must be the size of the images");
+  expect(o_.augment.rotate == 0 || (o_.augment.height <= kLargestTurned && o_.augment.width <= kLargestTurned),
+         "augment.rotate: expected images of at most 16384 pixels a side");
   expect(o_.augment.padding >= 0, "augment: the padding must be 0 or more");
   expect(o_.evaluate_every >= 1, "evaluate_every must be 1 or more");
   check_labels(o_.train, "train data", o_.classes);
