@@ -17,6 +17,8 @@ class Backend {
  public:
   virtual ~Backend() = default;
   virtual const char* name() const = 0;
+  // Into how many partial results a launch should be cut so that threads can share it; lowering adds them up.
+  virtual int64_t partial_results(const Launch&) const { return 1; }
   // Fills `blocks` and `scratch_bytes` of a launch from its shapes alone.
   virtual void prepare(Launch& launch, DType real) const = 0;
   // Runs blocks [begin, end). pointers[i] is the address of operand i's element 0 (offset and member already added).

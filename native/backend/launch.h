@@ -7,7 +7,9 @@ namespace ptmz {
 
 inline constexpr int kLaunchRank = 8;
 inline constexpr int kMaxOperands = 16;
-inline constexpr int kLanesInt = 11;  // of a convolution's ints: its lanes, see compile/layout.h
+inline constexpr int kLanesInt = 11;  // of a convolution's ints: its lanes, see compile/view.h
+inline constexpr int kPartsInt =
+    12;  // of conv2d_weight's: partial results in its output, one for each part of the images; 0: 1
 
 enum class DType : uint8_t { f32, f64, i32, u8 };
 

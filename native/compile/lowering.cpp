@@ -15,12 +15,13 @@ constexpr double kLeastLanesWork = 1e5;
 class Lowering {
  public:
   Lowering(const Graph& graph, const Groups& groups, const std::vector<bool>& varies,
-           const std::vector<Output>& outputs, const std::vector<bool>& slot_varies, DType real)
+           const std::vector<Output>& outputs, const std::vector<bool>& slot_varies, DType real, const Backend& backend)
       : graph_(graph),
         groups_(groups),
         varies_(varies),
         slot_varies_(slot_varies),
         real_(real),
+        backend_(backend),
         real_bytes_(real == DType::f64 ? 8 : 4) {
     for (const Output& o : outputs) places_[o.node].push_back(o);
   }
@@ -396,11 +397,29 @@ class Lowering {
     };
     const View first = operand_view(n.inputs[0], a), second = operand_view(n.inputs[1], b);
     Launch l = begin(code, id, varies_[id], {images, in, conv.h, conv.w, out, conv.out_h(), conv.out_w()});
-    operand(l, target(id, weight ? 0 : lanes));
-    operand(l, first);
-    operand(l, second);
     std::copy(n.attrs.ints.begin(), n.attrs.ints.end(), l.ints);
     l.ints[kLanesInt] = lanes;
+    const View result = target(id, weight ? 0 : lanes);
+    const int64_t parts = weight ? backend_.partial_results(l) : 1;
+    const View partial = parts > 1 ? new_value({parts, element_count(n.shape)}, false, varies_[id]) : result;
+    if (parts > 1) l.ints[kPartsInt] = parts;
+    operand(l, partial);
+    operand(l, first);
+    operand(l, second);
+    finish(l);
+    if (parts > 1) emit_sum_of_parts(id, result, partial);
+  }
+
+  // The dense tensor `to` = the sum of the rows of `parts`.
+  void emit_sum_of_parts(NodeId id, const View& to, const View& parts) {
+    Launch l = begin(LaunchCode::reduce_sum, id, to.varies, {parts.shape[1], parts.shape[0]});
+    l.kept_rank = 1;
+    View row = to;
+    row.strides = {1, 0};
+    operand(l, row);
+    operand(l, parts, {1, 0});
+    l.register_count = 1;
+    l.column = true;
     finish(l);
   }
 
@@ -591,6 +610,7 @@ class Lowering {
   const std::vector<bool>& varies_;
   const std::vector<bool>& slot_varies_;
   const DType real_;
+  const Backend& backend_;
   const int64_t real_bytes_;
   std::map<NodeId, std::vector<Output>> places_;
   std::map<NodeId, View> views_, copies_, lane_copies_;
@@ -601,8 +621,8 @@ class Lowering {
 
 Lowered lower(const Graph& graph, const std::vector<NodeId>& live, const Groups& groups,
               const std::vector<bool>& varies, const std::vector<Output>& outputs, const std::vector<bool>& slot_varies,
-              DType real) {
-  return Lowering(graph, groups, varies, outputs, slot_varies, real).run(live);
+              DType real, const Backend& backend) {
+  return Lowering(graph, groups, varies, outputs, slot_varies, real, backend).run(live);
 }
 
 }  // namespace ptmz

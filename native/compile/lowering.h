@@ -1,5 +1,6 @@
 // Lowering: live nodes become launches over values; views cost nothing where strides can express them.
 #pragma once
+#include "backend/backend.h"
 #include "compile/fusion.h"
 #include "compile/plan.h"
 #include "compile/program.h"
@@ -15,6 +16,6 @@ struct Lowered {
 // `outputs` must be sorted by node; `varies` is by node id.
 Lowered lower(const Graph& graph, const std::vector<NodeId>& live, const Groups& groups,
               const std::vector<bool>& varies, const std::vector<Output>& outputs, const std::vector<bool>& slot_varies,
-              DType real);
+              DType real, const Backend& backend);
 
 }  // namespace ptmz

@@ -102,6 +102,17 @@ std::vector<T> reordered(const std::vector<T>& from, int64_t images, int64_t lan
   return to;
 }
 
+// The weight gradient from partial results, one for each part of the images.
+template <typename T>
+std::vector<T> from_parts(const std::string& level, Launch weight, int64_t parts, int64_t size, const std::vector<T>& x,
+                          const std::vector<T>& y) {
+  weight.ints[kPartsInt] = parts;
+  const std::vector<T> partial = run<T>(level, weight, parts * size, x, y);
+  std::vector<T> sum(size);
+  for (int64_t i = 0; i < parts * size; ++i) sum[i % size] += partial[i];
+  return sum;
+}
+
 // The three convolutions with images in the lanes of memory, where these divide the batch.
 template <typename T>
 void check_lanes(const std::string& level, const Conv& s, const std::vector<T>& x, const std::vector<T>& w,
@@ -121,6 +132,9 @@ void check_lanes(const std::string& level, const Conv& s, const std::vector<T>& 
   CHECK_CLOSE(error_of(out, expected.y), 0, tolerance<T>(s.c / s.groups * s.kh * s.kw));
   CHECK_CLOSE(error_of(dx, expected.x), 0, tolerance<T>(s.o / s.groups * s.kh * s.kw));
   CHECK_CLOSE(error_of(dw, expected.w), 0, tolerance<T>(s.n * s.oh() * s.ow()));
+  const int64_t parts = (s.n + 15) / 16;
+  const std::vector<T> sum = from_parts<T>(level, launch(LaunchCode::conv2d_weight), parts, s.w_size(), set(x), set(y));
+  CHECK_CLOSE(error_of(sum, expected.w), 0, tolerance<T>(s.n * s.oh() * s.ow()));
 }
 
 template <typename T>
@@ -140,6 +154,10 @@ void check_conv(const Conv& s) {
     CHECK_CLOSE(error_of(dx, expected.x), 0, tolerance<T>(s.o / s.groups * taps));
     CHECK_CLOSE(error_of(dw, expected.w), 0, tolerance<T>(s.n * pixels));
     check_lanes(level, s, x, w, y, expected);
+    if (s.n > 16) {
+      const std::vector<T> sum = from_parts<T>(level, weight, (s.n + 15) / 16, s.w_size(), x, y);
+      CHECK_CLOSE(error_of(sum, expected.w), 0, tolerance<T>(s.n * pixels));
+    }
     const double form = dot(out, y), bound = tolerance<T>(s.n * pixels * taps * s.c) * s.o;
     CHECK_CLOSE(dot(x, dx), form, bound);
     CHECK_CLOSE(dot(w, dw), form, bound);

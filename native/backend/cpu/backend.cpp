@@ -12,6 +12,10 @@ class CpuBackend final : public Backend {
  public:
   const char* name() const override { return "cpu"; }
 
+  int64_t partial_results(const Launch& launch) const override {
+    return launch.code == LaunchCode::conv2d_weight ? cpu::weight_parts(cpu::read_convolution(launch)) : 1;
+  }
+
   void prepare(Launch& launch, DType real) const override { cpu::cut(launch, real); }
 
   void run(const Launch& launch, const Instr* instrs, DType real, void* const* pointers, int64_t begin, int64_t end,

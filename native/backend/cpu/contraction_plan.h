@@ -28,6 +28,7 @@ static inline int64_t wanted_blocks(double work) {
 struct Convolution {
   int64_t n, c, h, w, o, oh, ow;
   int64_t stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, kh, kw;
+  int64_t parts;  // partial results of conv2d_weight
   int64_t lanes;  // images per set in [N/lanes][C][H][W][lanes], the layout of x and y; 0: they are plain
   int64_t group_c() const { return c / groups; }
   int64_t group_o() const { return o / groups; }
@@ -37,8 +38,24 @@ struct Convolution {
 
 static inline Convolution read_convolution(const Launch& launch) {
   const int64_t *s = launch.shape, *i = launch.ints;
-  return {s[0], s[1], s[2], s[3], s[4], s[5], s[6],  i[0],        i[1],
-          i[2], i[3], i[4], i[5], i[6], i[9], i[10], i[kLanesInt]};
+  return {s[0],
+          s[1],
+          s[2],
+          s[3],
+          s[4],
+          s[5],
+          s[6],
+          i[0],
+          i[1],
+          i[2],
+          i[3],
+          i[4],
+          i[5],
+          i[6],
+          i[9],
+          i[10],
+          larger(1, i[kPartsInt]),
+          i[kLanesInt]};
 }
 
 // The part of a source plane that a band of rows needs, with its zero border. Columns always cover the whole plane.
@@ -80,7 +97,14 @@ struct GatherPlan {
   int64_t window_bytes, output_bytes;
   int64_t blocks, scratch_bytes;
 };
-constexpr int64_t kRunsBytes = 80;  // one entry of the kernel's table of runs
+constexpr int64_t kRunsBytes = 88;  // one entry of the kernel's table of runs
+
+// Each tap begins and ends to reach into the planes at some row, so this many groups of rows can differ in their taps.
+static inline int64_t row_groups(const Convolution& s) { return 2 * s.kh + 1; }
+static inline int64_t gather_taps(const Convolution& s) { return row_groups(s) * s.taps(); }
+static inline int64_t gather_runs(const Convolution& s, bool input) {
+  return row_groups(s) * (input ? s.stride_h * s.stride_w : 1);
+}
 
 // Images that are worked on together; small planes take more, so that the inner loops have enough to do.
 static inline int64_t images_together(int64_t images, int64_t positions, int64_t enough) {
@@ -121,15 +145,17 @@ static inline GatherPlan plan_gather(const Launch& launch, int64_t element_bytes
   p.window_bytes = round_up(p.sources * p.window_positions * lane_bytes, kCacheLine);
   p.output_bytes = p.tile_channels * positions * lane_bytes + 16 * kCacheLine;  // a transpose may read past the end
   p.output_bytes = round_up(p.output_bytes, kCacheLine);
-  const int64_t classes = p.input ? s.stride_h * s.stride_w : 1;
   p.blocks = others * p.row_blocks * p.channel_blocks;
-  p.scratch_bytes =
-      p.window_bytes + p.output_bytes + 16 * s.taps() + kRunsBytes * classes + 4 * round_up(p.window_positions, 2);
+  p.scratch_bytes = p.window_bytes + p.output_bytes + 24 * gather_taps(s) + kRunsBytes * gather_runs(s, p.input) +
+                    4 * round_up(p.window_positions, 2);
   return p;
 }
 
-// conv2d_weight: a block owns some (o, c) pairs of one group and walks over all images in order.
+constexpr int64_t kTapBytes = 32;  // one entry of the table of (c, tap) pairs
+
+// conv2d_weight: a block owns some (o, c) pairs of one group and walks over the images of one part in order.
 struct WeightPlan {
+  int64_t part_images;
   int64_t block_o, block_c, o_blocks, c_blocks;
   int64_t step_images, step_rows;  // of y, held in scratch at a time
   int64_t window_positions;
@@ -137,12 +163,9 @@ struct WeightPlan {
   int64_t blocks, scratch_bytes;
 };
 
-static inline WeightPlan plan_weight(const Launch& launch, int64_t element_bytes) {
-  const Convolution s = read_convolution(launch);
-  WeightPlan p = {};
-  if (s.group_o() * s.group_c() * s.taps() == 0) return p;
+// Cuts the (o, c) pairs until a block's sums fit the cache and there are `wanted` blocks.
+static inline void cut_pairs(const Convolution& s, int64_t wanted, WeightPlan& p) {
   int64_t o = s.group_o(), c = s.group_c();
-  const int64_t wanted = wanted_blocks(s.work());
   for (;;) {
     const int64_t blocks = s.groups * ceil_divide(s.group_o(), o) * ceil_divide(s.group_c(), c);
     const bool large = o * c * s.taps() * kCacheLine > kAccumulatorBytes;
@@ -160,8 +183,33 @@ static inline WeightPlan plan_weight(const Launch& launch, int64_t element_bytes
   p.o_blocks = ceil_divide(s.group_o(), o);
   p.c_blocks = ceil_divide(s.group_c(), c);
   p.blocks = s.groups * p.o_blocks * p.c_blocks;
+}
+
+constexpr int64_t kPartImages = 16;    // of which a part has a multiple
+constexpr int64_t kPartPixels = 2048;  // that are worth the sums of a part
+
+// Every block of pairs reads all of x or y or both, so where there are images enough the threads share these instead.
+static inline int64_t weight_parts(const Convolution& s) {
+  if (s.group_o() * s.group_c() * s.taps() * s.n == 0) return 1;
+  WeightPlan p = {};
+  cut_pairs(s, 1, p);
+  const int64_t worth = smaller(ceil_divide(s.n, kPartImages), s.n * s.oh * s.ow / kPartPixels);
+  const int64_t most = larger(1, smaller(worth, ceil_divide(wanted_blocks(s.work()), p.blocks)));
+  const int64_t images = round_up(ceil_divide(s.n, most), kPartImages);
+  return ceil_divide(s.n, images);
+}
+
+static inline WeightPlan plan_weight(const Launch& launch, int64_t element_bytes) {
+  const Convolution s = read_convolution(launch);
+  WeightPlan p = {};
+  if (s.group_o() * s.group_c() * s.taps() == 0) return p;
+  const int64_t wanted = wanted_blocks(s.work());
+  cut_pairs(s, s.parts == 1 ? wanted : ceil_divide(wanted, 2 * s.parts), p);
+  p.part_images = s.parts == 1 ? s.n : round_up(ceil_divide(s.n, s.parts), kPartImages);
+  p.blocks *= s.parts;
+  const int64_t o = p.block_o, c = p.block_c;
   p.accumulator_bytes = (o * c * s.taps() + 16) * kCacheLine;  // adding the lanes may read past the end
-  p.step_images = images_together(s.n, s.oh * s.ow, 64);
+  p.step_images = images_together(smaller(s.n, p.part_images), s.oh * s.ow, 64);
   const int64_t lane_bytes = p.step_images * element_bytes;
   const int64_t window_columns = forward_window(s, 0, 1).columns;
   p.step_rows = larger(1, s.oh);
@@ -174,7 +222,7 @@ static inline WeightPlan plan_weight(const Launch& launch, int64_t element_bytes
   p.window_positions = window_rows(s, false, p.step_rows) * window_columns;
   p.window_bytes = round_up(c * p.window_positions * lane_bytes, kCacheLine);
   p.output_bytes = round_up(o * p.step_rows * s.ow * lane_bytes, kCacheLine);
-  p.scratch_bytes = p.window_bytes + p.output_bytes + p.accumulator_bytes + 8 * c * s.taps() +
+  p.scratch_bytes = p.window_bytes + p.output_bytes + p.accumulator_bytes + kTapBytes * c * s.taps() +
                     4 * round_up(p.window_positions + p.step_rows * s.ow, 2);
   return p;
 }

@@ -4,6 +4,9 @@
 // conv2d every tap serves every pixel. For conv2d_input a pixel (r, c) of x takes the taps with
 // (r + pad - k * dilation) divisible by the stride, so pixels fall into stride_h * stride_w classes, each with its
 // taps. Pixels of one class in one row are a run: neighbours there are neighbours in the window.
+//
+// The window is a copy with zeros around it, or, where a pixel's lanes fill whole vectors, the planes themselves: then
+// rows whose taps reach outside take fewer taps, and the pixels at either end of a row read zeros for some.
 #include "backend/cpu/kernels/conv.h"
 
 #include "backend/cpu/kernels/lanes.h"
@@ -17,12 +20,14 @@ struct Runs {
   int64_t rows, pixels;
   int64_t base, base_row, base_step;        // in the window: of the first pixel, from row to row, pixel to pixel
   int64_t target, target_row, target_step;  // in the output plane
+  bool ends;                                // some taps lie outside at the first or last pixel of a row
 };
 
 // What a block looks up while it computes; lies in scratch.
 struct Tables {
   int64_t* tap_offset;  // elements in the window, relative to a pixel's base
   int64_t* tap_weight;  // element of a (KH,KW) kernel
+  int64_t* tap_ends;    // kFirst, kLast: outside at that pixel of every row
   Runs* runs;
   int64_t run_count;
   int32_t* position;  // of each source element in the window
@@ -37,48 +42,125 @@ void join_rows(Runs& runs) {
   runs.rows = 1;
 }
 
-void fill_forward(Tables& t, const Convolution& s, const Window& window, int64_t rows, int64_t lanes) {
-  for (int64_t i = 0; i < s.taps(); ++i) {
-    t.tap_offset[i] = lanes * (i / s.kw * s.dilation_h * window.columns + i % s.kw * s.dilation_w);
-    t.tap_weight[i] = i;
-  }
-  t.runs[0] = {0, s.taps(),     rows, s.ow, 0, lanes * s.stride_h * window.columns, lanes * s.stride_w,
-               0, lanes * s.ow, lanes};
-  join_rows(t.runs[0]);
-  t.run_count = 1;
+// Destination pixels of a block that take the same taps, and what tap (0, 0) reads for the first of them.
+struct PixelClass {
+  int64_t rows, pixels;
+  int64_t row, column, row_step, column_step;  // in the destination, from the block's first row
+  int64_t source_row, source_column, source_row_step, source_column_step;
+};
+
+struct Classes {
+  const Convolution& s;
+  bool input;
+  int64_t row_begin, rows;  // of the block
+  int64_t count() const { return input ? s.stride_h * s.stride_w : 1; }
+  PixelClass pixels(int64_t k) const;
+  // Whether class k takes the tap, and how far from tap (0, 0) it reads.
+  bool takes(int64_t k, int64_t tap, int64_t& down, int64_t& right) const;
+};
+
+PixelClass Classes::pixels(int64_t k) const {
+  if (!input) return {rows, s.ow, 0, 0, 1, 1, row_begin * s.stride_h - s.pad_h, -s.pad_w, s.stride_h, s.stride_w};
+  const int64_t i = k / s.stride_w, j = k % s.stride_w;
+  // The first row and column of x in this class.
+  const int64_t r = (i + s.stride_h - (row_begin + s.pad_h) % s.stride_h) % s.stride_h;
+  const int64_t c = (j + s.stride_w - s.pad_w % s.stride_w) % s.stride_w;
+  if (r >= rows || c >= s.w) return {};
+  return {ceil_divide(rows - r, s.stride_h),      ceil_divide(s.w - c, s.stride_w), r, c, s.stride_h, s.stride_w,
+          (row_begin + r + s.pad_h) / s.stride_h, (c + s.pad_w) / s.stride_w,       1, 1};
 }
 
-void fill_input(Tables& t, const Convolution& s, const Window& window, int64_t row_begin, int64_t rows, int64_t lanes) {
+bool Classes::takes(int64_t k, int64_t tap, int64_t& down, int64_t& right) const {
+  down = tap / s.kw * s.dilation_h;
+  right = tap % s.kw * s.dilation_w;
+  if (!input) return true;
+  const bool takes = down % s.stride_h == k / s.stride_w && right % s.stride_w == k % s.stride_w;
+  down = -(down / s.stride_h);
+  right = -(right / s.stride_w);
+  return takes;
+}
+
+// Runs over `rows` rows of a class from row `first` on; the source has its origin at (row, column) and rows of
+// `columns`.
+Runs find_runs(const PixelClass& c, int64_t first, int64_t rows, int64_t row, int64_t column, int64_t columns,
+               int64_t out_columns, int64_t lanes) {
+  Runs runs = {};
+  runs.rows = rows;
+  runs.pixels = c.pixels;
+  runs.base = lanes * ((c.source_row + first * c.source_row_step - row) * columns + c.source_column - column);
+  runs.base_row = lanes * c.source_row_step * columns;
+  runs.base_step = lanes * c.source_column_step;
+  runs.target = lanes * ((c.row + first * c.row_step) * out_columns + c.column);
+  runs.target_row = lanes * c.row_step * out_columns;
+  runs.target_step = lanes * c.column_step;
+  return runs;
+}
+
+// For a window: a copy, or planes that no tap leaves.
+void fill_window(Tables& t, const Classes& classes, const Window& window, int64_t out_columns, int64_t lanes) {
+  const Convolution& s = classes.s;
   int64_t taps = 0;
   t.run_count = 0;
-  for (int64_t i = 0; i < s.stride_h; ++i) {
-    for (int64_t j = 0; j < s.stride_w; ++j) {
+  for (int64_t k = 0; k < classes.count(); ++k) {
+    const PixelClass c = classes.pixels(k);
+    if (c.rows == 0) continue;
+    Runs runs = find_runs(c, 0, c.rows, window.row, window.column, window.columns, out_columns, lanes);
+    runs.tap_begin = taps;
+    for (int64_t tap = 0, down, right; tap < s.taps(); ++tap) {
+      if (!classes.takes(k, tap, down, right)) continue;
+      t.tap_offset[taps] = lanes * (down * window.columns + right);
+      t.tap_weight[taps++] = tap;
+    }
+    runs.tap_end = taps;
+    join_rows(runs);
+    t.runs[t.run_count++] = runs;
+  }
+}
+
+// For the planes (rows, columns) themselves. False where more than a row's first and last pixels have taps outside.
+bool fill_planes(Tables& t, const Classes& classes, int64_t rows, int64_t columns, int64_t out_columns, int64_t lanes) {
+  const Convolution& s = classes.s;
+  int64_t taps = 0;
+  t.run_count = 0;
+  for (int64_t k = 0; k < classes.count(); ++k) {
+    const PixelClass c = classes.pixels(k);
+    const auto row_inside = [&](int64_t i, int64_t down) {
+      const int64_t at = c.source_row + i * c.source_row_step + down;
+      return at >= 0 && at < rows;
+    };
+    const auto column_inside = [&](int64_t j, int64_t right) {
+      const int64_t at = c.source_column + j * c.source_column_step + right;
+      return at >= 0 && at < columns;
+    };
+    for (int64_t first = 0, last; first < c.rows; first = last) {
+      // All rows from `first` on that have the same taps.
+      last = c.rows;
       Runs runs = {};
-      runs.tap_begin = taps;
-      for (int64_t tap = 0; tap < s.taps(); ++tap) {
-        const int64_t kh = tap / s.kw * s.dilation_h, kw = tap % s.kw * s.dilation_w;
-        if (kh % s.stride_h != i || kw % s.stride_w != j) continue;
-        t.tap_offset[taps] = -lanes * (kh / s.stride_h * window.columns + kw / s.stride_w);
-        t.tap_weight[taps++] = tap;
+      const int64_t begin = taps;
+      for (int64_t tap = 0, down, right; tap < s.taps(); ++tap) {
+        if (!classes.takes(k, tap, down, right)) continue;
+        const bool inside = row_inside(first, down);
+        for (int64_t i = first + 1; i < last; ++i) {
+          if (row_inside(i, down) != inside) last = i;
+        }
+        if (!inside) continue;
+        if (c.pixels > 2 && !(column_inside(1, right) && column_inside(c.pixels - 2, right))) return false;
+        const int64_t ends = (column_inside(0, right) ? 0 : kFirst) | (column_inside(c.pixels - 1, right) ? 0 : kLast);
+        t.tap_offset[taps] = lanes * (down * columns + right);
+        t.tap_weight[taps] = tap;
+        t.tap_ends[taps++] = ends;
+        runs.ends |= ends != 0;
       }
+      const bool ends = runs.ends;
+      runs = find_runs(c, first, last - first, 0, 0, columns, out_columns, lanes);
+      runs.tap_begin = begin;
       runs.tap_end = taps;
-      // The first row and column of x in this class.
-      const int64_t r = (i + s.stride_h - (row_begin + s.pad_h) % s.stride_h) % s.stride_h;
-      const int64_t c = (j + s.stride_w - s.pad_w % s.stride_w) % s.stride_w;
-      if (r >= rows || c >= s.w) continue;
-      runs.rows = ceil_divide(rows - r, s.stride_h);
-      runs.pixels = ceil_divide(s.w - c, s.stride_w);
-      runs.base = lanes * (((row_begin + r + s.pad_h) / s.stride_h - window.row) * window.columns +
-                           (c + s.pad_w) / s.stride_w - window.column);
-      runs.base_row = lanes * window.columns;
-      runs.base_step = lanes;
-      runs.target = lanes * (r * s.w + c);
-      runs.target_row = lanes * s.stride_h * s.w;
-      runs.target_step = lanes * s.stride_w;
-      join_rows(runs);
+      runs.ends = ends;
+      if (!ends) join_rows(runs);
       t.runs[t.run_count++] = runs;
     }
   }
+  return true;
 }
 
 template <typename T>
@@ -94,11 +176,20 @@ struct Tile {
   int64_t output_plane;
 };
 
-// M destination channels by R rows of P vectors, held in registers. `Step` = 0: vectors follow each other, here and in
-// the output; else they are base_step and target_step apart.
-template <int M, int R, int P, bool Strided, typename V, typename T>
+// How a tile's vectors lie: one after the other, here and in the output; or base_step and target_step apart. With ends,
+// the first or the last of a row may have taps that lie outside.
+enum class Walk { dense, strided, dense_ends, strided_ends };
+constexpr bool is_strided(Walk walk) { return walk == Walk::strided || walk == Walk::strided_ends; }
+constexpr bool has_ends(Walk walk) { return walk == Walk::dense_ends || walk == Walk::strided_ends; }
+constexpr Walk without_ends(Walk walk) { return is_strided(walk) ? Walk::strided : Walk::dense; }
+
+alignas(kVectorBytes) constexpr char kZeros[kVectorBytes] = {};
+
+// M destination channels by R rows of P vectors, held in registers. `ends`: which ends of the rows are in the tile.
+template <int M, int R, int P, Walk walk, typename V, typename T>
 __attribute__((noinline)) void accumulate(const Tile<T>& tile, const Weights<T>& w, const Tables& t, const Runs& runs,
-                                          int64_t base, int64_t target) {
+                                          int64_t base, int64_t target, [[maybe_unused]] int64_t ends) {
+  constexpr bool Strided = is_strided(walk);
   using Unaligned = typename Lanes<T, sizeof(V)>::Unaligned;
   constexpr int64_t E = sizeof(V) / sizeof(T);
   const int64_t step = Strided ? runs.base_step : E, row = runs.base_row;
@@ -117,7 +208,12 @@ __attribute__((noinline)) void accumulate(const Tile<T>& tile, const Weights<T>&
       for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
         for (int i = 0; i < P; ++i) {
-          const V value = *reinterpret_cast<const Unaligned*>(x + r * row + i * step);
+          const T* from = x + r * row + i * step;
+          if constexpr (has_ends(walk)) {
+            const int64_t here = (i == 0 ? kFirst : 0) | (i == P - 1 ? kLast : 0);
+            if (here != 0) from = (t.tap_ends[k] & ends & here) != 0 ? reinterpret_cast<const T*>(kZeros) : from;
+          }
+          const V value = *reinterpret_cast<const Unaligned*>(from);
 #pragma GCC unroll 4
           for (int m = 0; m < M; ++m) sums[m][r][i] += value * factor[m];
         }
@@ -146,34 +242,39 @@ constexpr int most_vectors(int m) {
   return m == 4 ? 2 : m == 3 ? 3 : m == 2 ? 5 : 8;
 }
 
-template <int M, int R, int P, bool Strided, typename V, typename T>
+template <int M, int R, int P, Walk walk, typename V, typename T>
 void accumulate_some(int64_t count, const Tile<T>& tile, const Weights<T>& w, const Tables& t, const Runs& runs,
-                     int64_t base, int64_t target) {
+                     int64_t base, int64_t target, int64_t ends) {
   if constexpr (P > 1) {
-    if (count < P) return accumulate_some<M, R, P - 1, Strided, V>(count, tile, w, t, runs, base, target);
+    if (count < P) return accumulate_some<M, R, P - 1, walk, V>(count, tile, w, t, runs, base, target, ends);
   }
-  accumulate<M, R, P, Strided, V>(tile, w, t, runs, base, target);
+  accumulate<M, R, P, walk, V>(tile, w, t, runs, base, target, ends);
 }
 
 // All vectors of one run's rows for M channels, in tiles of nearly equal size; short rows are taken R at a time.
-template <int M, int R, bool Strided, typename V, typename T>
+template <int M, int R, Walk walk, typename V, typename T>
 void accumulate_rows(const Tile<T>& tile, const Weights<T>& w, const Tables& t, const Runs& runs, int64_t vectors,
                      int64_t first, int64_t count, int64_t lane) {
   constexpr int most = most_vectors(M) / R;
   constexpr int64_t E = sizeof(V) / sizeof(T);
   const int64_t tiles = ceil_divide(vectors, most);
-  const int64_t step = Strided ? runs.base_step : E, target_step = Strided ? runs.target_step : E;
+  const int64_t step = is_strided(walk) ? runs.base_step : E, target_step = is_strided(walk) ? runs.target_step : E;
   for (int64_t row = first; row < first + count; row += R) {
     for (int64_t i = 0; i < tiles; ++i) {
       const int64_t begin = vectors * i / tiles, end = vectors * (i + 1) / tiles;
-      accumulate_some<M, R, most, Strided, V>(end - begin, tile, w, t, runs,
-                                              runs.base + row * runs.base_row + begin * step + lane,
-                                              runs.target + row * runs.target_row + begin * target_step + lane);
+      const int64_t base = runs.base + row * runs.base_row + begin * step + lane;
+      const int64_t target = runs.target + row * runs.target_row + begin * target_step + lane;
+      const int64_t ends = (begin == 0 ? kFirst : 0) | (end == vectors ? kLast : 0);
+      if (ends == 0) {
+        accumulate_some<M, R, most, without_ends(walk), V>(end - begin, tile, w, t, runs, base, target, ends);
+      } else {
+        accumulate_some<M, R, most, walk, V>(end - begin, tile, w, t, runs, base, target, ends);
+      }
     }
   }
 }
 
-template <int M, bool Strided, typename V, typename T>
+template <int M, Walk walk, typename V, typename T>
 void accumulate_run(const Tile<T>& tile, const Weights<T>& w, const Tables& t, const Runs& runs, int64_t vectors,
                     int64_t lane) {
   constexpr int most = most_vectors(M);
@@ -181,10 +282,10 @@ void accumulate_run(const Tile<T>& tile, const Weights<T>& w, const Tables& t, c
   if constexpr (most >= 2) {
     if (vectors <= most / 2) {
       row = runs.rows / 2 * 2;
-      accumulate_rows<M, 2, Strided, V>(tile, w, t, runs, vectors, 0, row, lane);
+      accumulate_rows<M, 2, walk, V>(tile, w, t, runs, vectors, 0, row, lane);
     }
   }
-  accumulate_rows<M, 1, Strided, V>(tile, w, t, runs, vectors, row, runs.rows - row, lane);
+  accumulate_rows<M, 1, walk, V>(tile, w, t, runs, vectors, row, runs.rows - row, lane);
 }
 
 // Vectors over the lanes of neighbouring pixels where these follow each other, else over the lanes of one pixel.
@@ -196,18 +297,22 @@ void accumulate_runs(const Tile<T>& tile, const Weights<T>& w, const Tables& t, 
   for (int64_t k = 0; k < t.run_count; ++k) {
     const Runs& runs = t.runs[k];
     const int64_t elements = runs.pixels * lanes;
-    if (runs.base_step == lanes && runs.target_step == lanes) {
-      if (elements % full == 0) {
-        accumulate_run<M, false, Full>(tile, w, t, runs, elements / full, 0);
-      } else {
-        accumulate_run<M, false, Half>(tile, w, t, runs, elements / half, 0);
-      }
+    const bool dense = runs.base_step == lanes && runs.target_step == lanes;
+    if (runs.ends && dense && lanes == full) {
+      accumulate_run<M, Walk::dense_ends, Full>(tile, w, t, runs, runs.pixels, 0);
+    } else if (runs.ends) {
+      for (int64_t lane = 0; lane < lanes; lane += full)
+        accumulate_run<M, Walk::strided_ends, Full>(tile, w, t, runs, runs.pixels, lane);
+    } else if (dense && elements % full == 0) {
+      accumulate_run<M, Walk::dense, Full>(tile, w, t, runs, elements / full, 0);
+    } else if (dense) {
+      accumulate_run<M, Walk::dense, Half>(tile, w, t, runs, elements / half, 0);
     } else if (lanes % full == 0) {
       for (int64_t lane = 0; lane < lanes; lane += full)
-        accumulate_run<M, true, Full>(tile, w, t, runs, runs.pixels, lane);
+        accumulate_run<M, Walk::strided, Full>(tile, w, t, runs, runs.pixels, lane);
     } else {
       for (int64_t lane = 0; lane < lanes; lane += half)
-        accumulate_run<M, true, Half>(tile, w, t, runs, runs.pixels, lane);
+        accumulate_run<M, Walk::strided, Half>(tile, w, t, runs, runs.pixels, lane);
     }
   }
 }
@@ -252,6 +357,10 @@ Block find_block(const Convolution& s, const GatherPlan& p, int64_t index) {
   return b;
 }
 
+Window find_window(const Convolution& s, const GatherPlan& p, const Block& b) {
+  return p.input ? input_window(s, b.row, b.row + b.rows) : forward_window(s, b.row, b.row + b.rows);
+}
+
 // Where a block's window lies: elements between source channels and between sets of lanes.
 template <typename T>
 struct Source {
@@ -259,15 +368,21 @@ struct Source {
   int64_t plane, set;
 };
 
-// Fills the window in scratch from planes that have the lanes in memory, or points at them where no border is needed.
+// Fills tables, and the window in scratch from planes that have the lanes in memory; or points at the planes.
 template <typename T>
-Source<T> find_window(const Convolution& s, const GatherPlan& p, const Block& b, const Window& window, const T* source,
+Source<T> find_source(const Convolution& s, const GatherPlan& p, const Block& b, Tables& t, const T* source,
                       T* scratch) {
+  const Classes classes = {s, p.input, b.row, b.rows};
+  const Window window = find_window(s, p, b);
   const int64_t rows = p.input ? s.oh : s.h, columns = p.input ? s.ow : s.w;
   const int64_t plane = rows * columns * s.lanes, set = s.groups * p.sources * plane;
   source += b.image / s.lanes * set + b.group * p.sources * plane;
   const bool inside =
       window.column == 0 && window.columns == columns && window.row >= 0 && window.row + window.rows <= rows;
+  const int64_t element = sizeof(T);
+  const bool direct = s.lanes * element % kVectorBytes == 0 && reads_planes(p.sources, plane * element);
+  if (!inside && direct && fill_planes(t, classes, rows, columns, p.columns, s.lanes)) return {source, plane, set};
+  fill_window(t, classes, window, p.columns, s.lanes);
   if (inside) return {source + window.row * columns * s.lanes, plane, set};
   const int64_t window_plane = window.rows * window.columns * s.lanes, sets = b.images / s.lanes;
   for (int64_t i = 0; i < sets; ++i) {
@@ -280,10 +395,10 @@ Source<T> find_window(const Convolution& s, const GatherPlan& p, const Block& b,
 
 // Operands with the lanes in memory: the output needs no detour.
 template <typename T>
-void run_lanes_block(const Call& call, const Convolution& s, const GatherPlan& p, const Block& b, const Window& window,
-                     const Tables& t, Weights<T> w) {
-  const Source<T> source = find_window<T>(s, p, b, window, static_cast<const T*>(call.pointers[p.input ? 2 : 1]),
-                                          static_cast<T*>(call.scratch));
+void run_lanes_block(const Call& call, const Convolution& s, const GatherPlan& p, const Block& b, Tables& t,
+                     Weights<T> w) {
+  const Source<T> source =
+      find_source<T>(s, p, b, t, static_cast<const T*>(call.pointers[p.input ? 2 : 1]), static_cast<T*>(call.scratch));
   const int64_t plane = p.rows * p.columns * s.lanes, set = s.groups * p.channels * plane;
   T* out = static_cast<T*>(call.pointers[0]) + b.image / s.lanes * set + (b.group * p.channels + b.channel) * plane +
            b.row * p.columns * s.lanes;
@@ -294,10 +409,12 @@ void run_lanes_block(const Call& call, const Convolution& s, const GatherPlan& p
 
 // Plain operands: images are transposed into the lanes of a vector and back.
 template <typename T, int Bytes>
-void run_plain_block(const Call& call, const Convolution& s, const GatherPlan& p, const Block& b, const Window& window,
-                     const Tables& t, const Weights<T>& w) {
+void run_plain_block(const Call& call, const Convolution& s, const GatherPlan& p, const Block& b, Tables& t,
+                     const Weights<T>& w) {
   using V = typename Lanes<T, Bytes>::Vector;
   constexpr int L = Lanes<T, Bytes>::count;
+  const Window window = find_window(s, p, b);
+  fill_window(t, {s, p.input, b.row, b.rows}, window, p.columns, L);
   V* window_data = static_cast<V*>(call.scratch);
   V* output = reinterpret_cast<V*>(static_cast<char*>(call.scratch) + p.window_bytes);
   const int64_t plane = window.rows * window.columns, pixels = b.rows * p.columns, sets = ceil_divide(b.images, L);
@@ -334,27 +451,21 @@ void run_plain_block(const Call& call, const Convolution& s, const GatherPlan& p
 
 template <typename T>
 void run_block(const Call& call, const Convolution& s, const GatherPlan& p, const Block& b) {
-  const bool half = b.images * static_cast<int64_t>(sizeof(T)) <= kHalfVectorBytes;
-  const int64_t plain_lanes = (half ? kHalfVectorBytes : kVectorBytes) / static_cast<int64_t>(sizeof(T));
-  const int64_t lanes = s.lanes > 0 ? s.lanes : plain_lanes;
-  Tables t;
+  const int64_t taps = gather_taps(s), runs = gather_runs(s, p.input);
+  Tables t = {};
   t.tap_offset = reinterpret_cast<int64_t*>(static_cast<char*>(call.scratch) + p.window_bytes + p.output_bytes);
-  t.tap_weight = t.tap_offset + s.taps();
-  t.runs = reinterpret_cast<Runs*>(t.tap_weight + s.taps());
-  t.position = reinterpret_cast<int32_t*>(t.runs + (p.input ? s.stride_h * s.stride_w : 1));
-  const Window window = p.input ? input_window(s, b.row, b.row + b.rows) : forward_window(s, b.row, b.row + b.rows);
-  if (p.input) {
-    fill_input(t, s, window, b.row, b.rows, lanes);
-  } else {
-    fill_forward(t, s, window, b.rows, lanes);
-  }
+  t.tap_weight = t.tap_offset + taps;
+  t.tap_ends = t.tap_weight + taps;
+  t.runs = reinterpret_cast<Runs*>(t.tap_ends + taps);
+  t.position = reinterpret_cast<int32_t*>(t.runs + runs);
   const T* kernels =
       static_cast<const T*>(call.pointers[p.input ? 1 : 2]) + b.group * p.sources * p.channels * s.taps();
   Weights<T> w = {kernels, p.sources * s.taps(), s.taps()};
   if (p.input) w = {kernels, s.taps(), p.channels * s.taps()};
-  if (s.lanes > 0) return run_lanes_block<T>(call, s, p, b, window, t, w);
-  half ? run_plain_block<T, kHalfVectorBytes>(call, s, p, b, window, t, w)
-       : run_plain_block<T, kVectorBytes>(call, s, p, b, window, t, w);
+  if (s.lanes > 0) return run_lanes_block<T>(call, s, p, b, t, w);
+  if (b.images * static_cast<int64_t>(sizeof(T)) <= kHalfVectorBytes)
+    return run_plain_block<T, kHalfVectorBytes>(call, s, p, b, t, w);
+  run_plain_block<T, kVectorBytes>(call, s, p, b, t, w);
 }
 
 // Operands: conv2d y, x, w; conv2d_input x, w, y. All dense; x and y with the lanes in memory where the launch says so.

@@ -146,6 +146,15 @@ void store_lanes(const typename Lanes<T, Bytes>::Vector* in, const Planes<T>& ou
 
 static inline void zero(void* data, int64_t bytes) { __builtin_memset(data, 0, bytes); }
 
+constexpr int64_t kFirst = 1, kLast = 2;  // pixels of a row of which a tap may lie outside
+
+// Whether to read planes where they lie rather than copy them with zeros around. A copy costs as much as two or three
+// channels of output. With many large planes it is worth that: they are often a power of two apart, and then evict each
+// other from a cache, which the copies do not.
+static inline bool reads_planes(int64_t channels, int64_t plane_bytes) {
+  return channels <= 8 || channels * plane_bytes <= 128 * 1024;
+}
+
 // Copies the window of one plane (rows, columns, lanes), zeros where it reaches outside.
 template <typename T>
 void copy_window(T* out, const T* plane, const Window& window, int64_t rows, int64_t columns, int64_t lanes) {
