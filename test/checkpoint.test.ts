@@ -14,13 +14,13 @@ import {
   type PtmzError,
   type Run,
 } from 'ptmz-native';
-import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { disk, removeOrphans } from '../lib/formats/atomicFile.js';
 import { loadNative } from '../lib/load.js';
 import { mlp, points } from './support/models.js';
 import { killTrial, powerCutTrial, stopTrial, summary, wholeTraining, whyNoPowerCuts } from './support/crashes.mjs';
 import { wrongOrder } from '../scripts/reliability/d2-syscalls.mjs';
-import { failNthCall, flipRandomBit } from './support/faults.mjs';
+import { failNthCall, fillDisk, flipRandomBit } from './support/faults.mjs';
 import { whyNoMounts } from './support/mounts.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'ptmz-checkpoint-'));
@@ -76,6 +76,9 @@ describe('save and load', () => {
       expect(run.settings).toEqual(straight.settings);
       await run.train({ saveTo: directory });
       expect(bits(run)).toEqual(bits(straight));
+      using finished = await loadRun(directory, { data, model });
+      await finished.train({ saveTo: directory, onSave: () => expect.fail('there was nothing to do') });
+      expect(bits(finished)).toEqual(bits(straight));
     },
   );
 
@@ -294,19 +297,11 @@ describe('the disk', () => {
   });
 
   describe('full for a while', () => {
-    /** Writes fail as on a full disk until the returned function is called. */
-    const fill = () => {
-      const { write } = disk;
-      let full = true;
-      vi.spyOn(disk, 'write').mockImplementation((file, bytes) => {
-        if (!full || bytes.length < 2) return write(file, bytes);
-        throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
-      });
-      return () => void (full = false);
-    };
+    let free: () => void;
+    beforeEach(() => void (free = fillDisk(disk)));
+    afterEach(() => free());
 
     test('the training pauses, says so once, and ends with the same bits', async () => {
-      const free = fill();
       const [directory, events] = [newDirectory(), [] as string[]];
       using run = await train({
         ...small,
@@ -326,14 +321,12 @@ describe('the disk', () => {
     });
 
     test('nobody listening: the process warns', async () => {
-      const free = fill();
       const warned = vi.spyOn(process, 'emitWarning').mockImplementation(free);
       using _ = await train({ ...small, epochs: 1, saveTo: newDirectory() });
       expect(warned.mock.calls).toEqual([[expect.stringMatching(/pauses until/), { code: 'DISK_FULL' }]]);
     });
 
     test('an abort ends the pause with DISK_FULL; the run keeps its steps and can be saved elsewhere', async () => {
-      const free = fill();
       const [directory, elsewhere] = [newDirectory(), newDirectory()];
       const controller = new AbortController();
       using run = prepare(small);
@@ -345,7 +338,6 @@ describe('the disk', () => {
     });
 
     test('whenDiskFull: throw ends it with DISK_FULL', async () => {
-      fill();
       const onDiskFull = vi.fn();
       const job = { ...small, saveTo: newDirectory(), whenDiskFull: 'throw', onDiskFull } as const;
       expect(await thrown(() => train(job))).toMatchObject({ code: 'DISK_FULL' });
