@@ -31,6 +31,16 @@ export const stateTensors = (state, prefix = '') =>
     { dtype: dtypes[dtype], shape, data },
   ]);
 
+/** A vector laid out as a graph's parameters (`graph.params.entries`), as a state dict. */
+export const splitVector = (row, entries) =>
+  Object.fromEntries(
+    entries.map(({ name, offset, shape }) => {
+      const size = shape.reduce((product, length) => product * length, 1);
+      const dtype = row instanceof Float64Array ? 'float64' : 'float32';
+      return [name, { shape, dtype, data: row.slice(offset, offset + size) }];
+    }),
+  );
+
 /** A folder for what is handed to the peer; remove it with `dispose`. */
 export class Handover {
   #folder = mkdtempSync(join(tmpdir(), 'ptmz-bench-'));

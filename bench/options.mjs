@@ -16,7 +16,8 @@ export const help = `npm run bench -- [options]
 
 PyTorch is looked for in the Python that PTMZ_PYTHON names, else in python3.`;
 
-const integer = (name, text, least) => {
+/** A number of the command line; throws a RangeError. */
+export const integer = (name, text, least) => {
   const value = Number(text);
   if (Number.isSafeInteger(value) && value >= least) return value;
   throw new RangeError(`Expected an integer of at least ${least} for --${name} but received '${text}'`);

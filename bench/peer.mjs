@@ -23,11 +23,11 @@ export class Peer {
   #failure;
 
   /** @param threads of every pool: PyTorch's own, OpenMP's and the BLAS libraries'. */
-  constructor(command, threads, script = server) {
+  constructor(command, threads) {
     const pools = ['OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS'];
     const env = { ...process.env, ...Object.fromEntries(pools.map((name) => [name, String(threads)])) };
     // Unbuffered, and without __pycache__ in the source tree.
-    this.#process = spawn(command, ['-uB', script, String(threads)], { env, stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#process = spawn(command, ['-uB', server, String(threads)], { env, stdio: ['pipe', 'pipe', 'inherit'] });
     this.#exit = new Promise((resolve) => this.#process.once('close', resolve));
     this.#process.once('error', (error) => this.#fail(error));
     this.#process.stdin.on('error', (error) => this.#fail(error));
@@ -59,12 +59,14 @@ export class Peer {
     });
   }
 
-  /** Makes one side of a race; `measure`, `check` and `close` are calls to it. */
+  /** Makes the Workload of a Python module; `ask` calls a method of it. */
   async open(workload, settings) {
     const handle = await this.call('open', { workload, ...settings });
+    const ask = async (method, more = {}) => this.call('ask', { handle, method, ...more });
     return {
-      measure: (milliseconds) => this.call('measure', { handle, milliseconds }),
-      check: (more) => this.call('check', { handle, ...more }),
+      ask,
+      measure: (milliseconds) => ask('measure', { milliseconds }),
+      check: (more) => ask('check', more),
       close: () => this.call('close', { handle }),
     };
   }

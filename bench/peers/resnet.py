@@ -72,8 +72,9 @@ class ResNet(nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
-def load_resnet(depth, width, state, classes=10):
+def load_resnet(depth, width, state):
     """A network with these values, in their element type."""
-    net = ResNet(depth, width, classes).to(state["fc.weight"].dtype)
+    first, last = state["conv1.weight"], state["fc.weight"]
+    net = ResNet(depth, width, classes=last.shape[0], channels=first.shape[1]).to(last.dtype)
     net.load_state_dict(state)
     return net

@@ -2,8 +2,8 @@
 
     serve.py THREADS
 
-Requests are {id, name, settings}; `open` makes the Workload of a module beside this file and answers with a handle,
-`measure` and `check` call it, `close` drops it.
+Requests are {id, name, settings}: `open` makes the Workload of a module in this folder or in ../compare and answers with
+a handle, `ask` calls a method of it, `close` drops it.
 """
 import gc
 import importlib
@@ -43,11 +43,8 @@ class Server:
         self.workloads[self.opened] = importlib.import_module(workload).Workload(**settings)
         return self.opened
 
-    def measure(self, handle, milliseconds):
-        return self.workloads[handle].measure(milliseconds)
-
-    def check(self, handle, **settings):
-        return self.workloads[handle].check(**settings)
+    def ask(self, handle, method, **settings):
+        return getattr(self.workloads[handle], method)(**settings)
 
     def close(self, handle):
         del self.workloads[handle]
@@ -56,6 +53,7 @@ class Server:
 
 def main():
     torch.set_num_threads(int(sys.argv[1]))
+    sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "compare"))
     # Whatever a library prints must not get between the answers.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)

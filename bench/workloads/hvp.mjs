@@ -1,6 +1,6 @@
 // Hessian-vector products of ResNet-18, in a block of probes, against the fresh double backward pass of PyHessian.
 import { arrays, crossEntropy, Graph, prepareResNet, resnet } from 'ptmz-native';
-import { batchTensors, randomImages, stateTensors, unchanged } from '../inputs.mjs';
+import { batchTensors, randomImages, splitVector, stateTensors, unchanged } from '../inputs.mjs';
 import { bestOf } from '../race.mjs';
 import { hessianFlops } from '../resnet-work.mjs';
 
@@ -97,14 +97,7 @@ function probeBlock(width, { images: pixels, shape, labels, classes }, state) {
     run: (threads) => program.run(inputs, { members: probes, threads, into }),
     result: (m) => into.curvature.item(m),
     /** One direction as a state dict. */
-    probe(m) {
-      const row = inputs.v.toArray(m);
-      const part = ({ name, offset }) => {
-        const { shape, dtype, data } = state[name];
-        return [name, { shape, dtype, data: row.slice(offset, offset + data.length) }];
-      };
-      return Object.fromEntries(graph.params.entries.map(part));
-    },
+    probe: (m) => splitVector(inputs.v.toArray(m), graph.params.entries),
     dispose() {
       for (const vector of [...Object.values(inputs), into.curvature]) vector.dispose();
       program.dispose();
