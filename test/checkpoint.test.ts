@@ -79,6 +79,9 @@ describe('save and load', () => {
       using finished = await loadRun(directory, { data, model });
       await finished.train({ saveTo: directory, onSave: () => expect.fail('there was nothing to do') });
       expect(bits(finished)).toEqual(bits(straight));
+      const empty = newDirectory();
+      await finished.train({ saveTo: empty, onSave: () => expect.fail('there was nothing to do') });
+      expect(visible(empty)).toEqual([]);
     },
   );
 

@@ -186,7 +186,8 @@ export class Run implements Disposable {
   /**
    * Trains until the last epoch is done. After an abort the run holds whole steps and `train` goes on from there; the
    * result is the same as without the interruption. With `saveTo` it saves itself on the way, at the end, and before it
-   * rejects because of an aborted signal; a full disk makes it pause (see `whenDiskFull`).
+   * rejects because of an aborted signal; a full disk makes it pause (see `whenDiskFull`). Where no step is left to do it
+   * returns at once and saves nothing; `save` does.
    *
    * @throws PtmzError `BUSY` while a job uses this run, `OUT_OF_MEMORY`, `INDEX_OUT_OF_RANGE`, `DISPOSED`; of `saveTo`
    * `BUSY` while another run is saved there, `NOT_WRITABLE`, `CHECKPOINT_MISMATCH`, `DISK_FULL`, `IO_ERROR`; with an
@@ -202,6 +203,7 @@ export class Run implements Disposable {
     const plan = checkSaveOptions(options, Math.ceil(this.data.train.count / this.settings.batchSize));
     if (this.#busy) throw new PtmzError('BUSY', 'This run is in training');
     using directory = plan && new CheckpointDirectory(plan.directory, this, plan.keep);
+    if (this.finished || this.step >= until) return this;
     const { settings, data, members } = this;
     const vectors = this.#live;
     const { model, batchSize, dtype } = settings;
