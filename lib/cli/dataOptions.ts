@@ -29,7 +29,7 @@ export interface ChosenData {
 export function addDataOptions(command: Command, purpose: string): Command {
   return command
     .optionsGroup('Data:')
-    .option('--data <spec>', `${purpose}: one of those below`)
+    .option('--data <spec>', `${purpose}; data sets are listed below`)
     .option('--train-samples <n>', 'training images: a fixed subset with equal numbers of all classes', integer(1))
     .option('--test-samples <n>', 'test images, in the same way', integer(1))
     .option('--image-size <pixels>', 'of image-folder: side to which images are brought', integer(1))
