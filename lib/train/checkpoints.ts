@@ -10,7 +10,7 @@ import {
   syncDirectory,
   writeDirectoryAtomic,
 } from '../formats/atomicFile.js';
-import { lockDirectory } from '../formats/directoryLock.js';
+import { lockDirectory, type DirectoryLock } from '../formats/directoryLock.js';
 import { formatCheckpoint, readCheckpoint, runDigest, type Checkpoint } from './checkpoint.js';
 import type { Run } from './run.js';
 
@@ -54,7 +54,7 @@ export function newestCheckpoint(directory: string): { checkpoint: Checkpoint; d
 
 /** Where and how a run is saved while it trains; locked until it is disposed of. */
 export class CheckpointDirectory implements Disposable {
-  readonly #lock: Disposable;
+  readonly #lock: DirectoryLock;
 
   /**
    * Makes the directory and checks that the run may be saved there.
@@ -109,8 +109,10 @@ export class CheckpointDirectory implements Disposable {
    * Saves the run; on return the checkpoint survives a power cut, and older ones beyond `keep` are gone.
    *
    * @returns the checkpoint's path
+   * @throws PtmzError as the constructor
    */
   save(): string {
+    this.#lock.check();
     const target = join(this.path, nameOf(this.run));
     if (existsSync(target) && this.#isWhole(target)) syncDirectory(this.path);
     else writeDirectoryAtomic(target, formatCheckpoint(this.run));

@@ -10,14 +10,14 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { PtmzError } from '../errors.js';
 import { attempt, disk, makeWritable, writeFileAtomic } from '../formats/atomicFile.js';
-import { lockDirectory } from '../formats/directoryLock.js';
+import { lockDirectory, type DirectoryLock } from '../formats/directoryLock.js';
 import { cellsOf, gridParams, type Cell, type Grid } from './grid.js';
 import { parseLine, type ResultLine } from './resultLine.js';
 import { formatCsv, summarise, type CellSummary } from './summary.js';
 
 export class ZooStore implements Disposable {
   readonly #finished = new Map<string, readonly ResultLine[]>();
-  readonly #lock: Disposable;
+  readonly #lock: DirectoryLock;
 
   /**
    * Opens the folder of a zoo, or makes it.
@@ -73,6 +73,7 @@ export class ZooStore implements Disposable {
 
   /** Records a cell; on return a power cut does not take it back. */
   finish(cell: Cell, lines: readonly ResultLine[]): void {
+    this.#lock.check();
     this.#finished.set(cell.name, lines);
     const all = cellsOf(this.grid).flatMap(({ name }) => this.#finished.get(name) ?? []);
     this.write('cells.csv', formatCsv(this.summaries()));
