@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
  * | `INVALID_ARGUMENT` | an argument has the wrong type or range; the message names it, what was expected and what came |
  * | `SHAPE_MISMATCH` | the shapes of an operator's inputs do not fit each other; the message holds both |
  * | `OUT_OF_MEMORY` | not even one member fits the memory limit, or an allocation failed |
- * | `BUSY` | the object is in use by a running job |
+ * | `BUSY` | the object is in use by a running job, or the directory by another process; the message names it |
  * | `DISPOSED` | the object was used after `dispose()` |
  * | `ABORTED` | a job was stopped without an `AbortSignal` of its own |
  * | `INDEX_OUT_OF_RANGE` | an index met while running lies outside its axis |

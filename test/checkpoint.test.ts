@@ -1,57 +1,15 @@
-/** Checkpoints: resume bit for bit after kill -9 and power cuts, full disks, failing calls, bit rot, foreign runs, Ctrl-C. */
-import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+/** Checkpoints: saved and loaded they go on bit for bit; bit rot and foreign runs are refused. */
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  digits,
-  DiskFullError,
-  loadRun,
-  prepare,
-  prepareResNet,
-  readSafetensors,
-  train,
-  type PtmzError,
-  type Run,
-} from 'ptmz-native';
-import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
-import { disk, removeOrphans } from '../lib/formats/atomicFile.js';
+import { digits, loadRun, prepare, prepareResNet, readSafetensors, train } from 'ptmz-native';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { loadNative } from '../lib/load.js';
 import { mlp, points } from './support/models.js';
-import { killTrial, powerCutTrial, stopTrial, summary, wholeTraining, whyNoPowerCuts } from './support/crashes.mjs';
-import { wrongOrder } from '../scripts/reliability/d2-syscalls.mjs';
-import { failNthCall, flipRandomBit } from './support/faults.mjs';
-import { whyNoMounts } from './support/mounts.mjs';
+import { flipRandomBit } from './support/faults.mjs';
+import { bits, data, model, savingFolder, small, thrown, visible } from './support/savedRuns.js';
 
-const folder = mkdtempSync(join(tmpdir(), 'ptmz-checkpoint-'));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const { folder, newDirectory } = savingFolder('checkpoint');
 afterEach(() => void vi.restoreAllMocks());
-
-let count = 0;
-const newDirectory = () => join(folder, `run${count++}`);
-const visible = (directory: string) => readdirSync(directory).sort();
-
-/** Every number of a run, to be compared bit by bit. */
-const bits = (run: Run) => ({
-  tensors: run.seeds.map((_, m) => Object.entries(run.stateDict(m)).map(([name, { data }]) => [name, [...data]])),
-  state: Object.values(run.vectors as unknown as Record<string, Run['vectors']['params'] | null>).map(
-    (vector) => vector && Array.from({ length: vector.rows }, (_, row) => [...vector.toArray(row)]),
-  ),
-  history: run.history,
-  step: run.step,
-});
-
-const data = points(40, 4, 3, true);
-const model = mlp([4, 6, 3], [4, 1, 1]);
-const small = { model, data, batchSize: 7, epochs: 4, seeds: [1, 2], lr: [0.1, 0.02] };
-const thrown = async (work: () => unknown): Promise<PtmzError> => {
-  try {
-    await work();
-  } catch (error) {
-    return error as PtmzError;
-  }
-  throw new Error('expected an error');
-};
 
 describe('save and load', () => {
   test.each([
@@ -76,6 +34,12 @@ describe('save and load', () => {
       expect(run.settings).toEqual(straight.settings);
       await run.train({ saveTo: directory });
       expect(bits(run)).toEqual(bits(straight));
+      using finished = await loadRun(directory, { data, model });
+      await finished.train({ saveTo: directory, onSave: () => expect.fail('there was nothing to do') });
+      expect(bits(finished)).toEqual(bits(straight));
+      const empty = newDirectory();
+      await finished.train({ saveTo: empty, onSave: () => expect.fail('there was nothing to do') });
+      expect(visible(empty)).toEqual([]);
     },
   );
 
@@ -149,272 +113,6 @@ describe('save and load', () => {
       message: expect.stringMatching(/member 1.*velocity\[2\] = Infinity/) as string,
     });
     expect(visible(directory)).toEqual(before);
-  });
-});
-
-describe('crashes', () => {
-  const reference = async (settings: string[]) => {
-    const whole = await wholeTraining([newDirectory(), ...settings]);
-    expect(whole.sha).toMatch(/^[0-9a-f]{64}$/);
-    return whole;
-  };
-
-  test(
-    'kill -9 at 10 random moments: nothing lost or torn, the same bits at the end',
-    { timeout: 120_000 },
-    async () => {
-      const settings = ['3', '1'];
-      const whole = await reference(settings);
-      const outcomes = [];
-      for (let i = 0; i < 10; i++) outcomes.push(await killTrial(whole, settings));
-      expect(summary(outcomes)).toMatchObject({ trials: 10, lost: 0, torn: 0, equal: 10 });
-    },
-  );
-
-  test('20 power cuts: nothing lost or torn, the same bits at the end', { timeout: 240_000 }, async (context) => {
-    const reason = whyNoPowerCuts();
-    if (reason !== undefined) {
-      expect(reason).toMatch(/Linux|root|mkfs|mount/);
-      console.warn(`power cuts are not simulated: ${reason}`);
-      return context.skip(reason);
-    }
-    const settings = ['1', '1'];
-    const whole = await reference(settings);
-    const outcomes = [];
-    for (let i = 0; i < 20; i++) outcomes.push(await powerCutTrial(whole, settings));
-    expect(summary(outcomes)).toMatchObject({ trials: 20, lost: 0, torn: 0, equal: 20 });
-  });
-
-  test('SIGINT and SIGTERM, once and twice: 130 or 143, a valid directory, the same bits at the end', async () => {
-    const settings = ['3', '2'];
-    const whole = await reference(settings);
-    for (const [signal, exit] of [
-      ['SIGINT', 130],
-      ['SIGTERM', 143],
-    ] as const) {
-      for (const twice of [false, true]) {
-        const { finished, code, ...state } = await stopTrial(whole, { signal, twice, settings });
-        if (!finished) expect(code).toBe(exit);
-        expect(state).toMatchObject({ lost: false, torn: 0, equal: true });
-      }
-    }
-  });
-
-  test('flushed before it is renamed, and the name before it is reported: what strace saw, whole and cut short', () => {
-    const save = (...without: string[]) =>
-      [
-        '7 openat(AT_FDCWD, "/r/.e.tmp/a", O_WRONLY|O_CREAT|O_EXCL, 0666) = 20</r/.e.tmp/a>',
-        '7 fsync(20</r/.e.tmp/a> <unfinished ...>',
-        '8 write(5, "x", 1) = 1',
-        '7 <... fsync resumed>) = 0',
-        '7 fsync(20</r/.e.tmp>) = 0',
-        '7 rename("/r/.e.tmp", "/r/epoch-1-step-1") = 0',
-        '7 fsync(20</r>) = 0',
-        '7 write(1</p>, "ACK epoch-1-step-1 1\\n", 21) = 21',
-      ]
-        .filter((line) => !without.some((part) => line.includes(part)))
-        .join('\n');
-    expect(wrongOrder(save())).toEqual({ saves: 1, wrong: [] });
-    expect(wrongOrder(save('fsync(20</r/.e.tmp/a>', 'resumed')).wrong).toEqual([
-      expect.stringMatching(/tmp\/a was renamed/),
-      expect.stringMatching(/acknowledged/),
-    ]);
-    expect(wrongOrder(save('fsync(20</r/.e.tmp>')).wrong[0]).toMatch(/\.tmp was renamed/);
-    expect(wrongOrder(save('fsync(20</r>')).wrong).toEqual(['/r was acknowledged before its fsync']);
-  });
-
-  test('temporaries of killed writers go at the next start; other files stay', () => {
-    const directory = newDirectory();
-    mkdirSync(directory);
-    const dead = spawnSync(process.execPath, ['-e', 'console.log(process.pid + "-" + os.hostname())'], {
-      encoding: 'utf8',
-    }).stdout.trim();
-    const [pid, host] = [dead.slice(0, dead.indexOf('-')), dead.slice(dead.indexOf('-') + 1)];
-    const names = [
-      `.a.${host}-${pid}-0.tmp`,
-      `.b.${host}-${process.ppid}-0.tmp`,
-      '.c.elsewhere-1-0.tmp',
-      '.d.tmp',
-      'e',
-    ];
-    names.forEach((name) => writeFileSync(join(directory, name), ''));
-    removeOrphans(directory);
-    expect(visible(directory)).toEqual(names.slice(1).sort());
-  });
-});
-
-describe('the disk', () => {
-  test('a full one: DISK_FULL with sizes, the older checkpoint is whole', { timeout: 60_000 }, async (context) => {
-    const reason = whyNoMounts();
-    if (reason !== undefined) {
-      expect(reason).toMatch(/Linux|root|mount/);
-      console.warn(`full disks are not tried: ${reason}`);
-      return context.skip(reason);
-    }
-    const mount = newDirectory();
-    mkdirSync(mount);
-    using run = await train({ ...small, epochs: 1 });
-    const expected = bits(run);
-    // Of one checkpoint and a part of the next.
-    const need = readdirSync((await run.save(newDirectory())).path).length * 4096 + 12_000;
-    let full = 0;
-    for (let i = 0; i < 10; i++) {
-      const size = `size=${need + i * 4096}`;
-      expect(spawnSync('mount', ['-t', 'tmpfs', '-o', size, 'none', mount]).status).toBe(0);
-      try {
-        using half = prepare(small);
-        await half.save(mount);
-        const before = visible(mount);
-        const job = { saveTo: mount, saveEvery: { steps: 5 }, keep: 100, whenDiskFull: 'throw' } as const;
-        const error = await half.train(job).then(
-          () => undefined,
-          (error: PtmzError) => error,
-        );
-        if (!error) continue;
-        full++;
-        if (!(error instanceof DiskFullError)) throw error;
-        expect(error).toMatchObject({
-          code: 'DISK_FULL',
-          message: expect.stringMatching(/\/run\d+.*no space left in \w+ .*bytes needed, \d+ free/) as string,
-        });
-        expect(error.free).toBeLessThan(error.needed!);
-        expect(visible(mount)).toEqual(expect.arrayContaining(before));
-        expect(visible(mount).filter((name) => name.startsWith('.'))).toEqual([]);
-        using loaded = await loadRun(mount, { data, model });
-        expect(loaded.warnings).toEqual([]);
-        await loaded.train();
-        using straight = await train(small);
-        expect(bits(loaded)).toEqual(bits(straight));
-      } finally {
-        spawnSync('umount', [mount]);
-      }
-    }
-    expect(full).toBeGreaterThan(0);
-    expect(bits(run)).toEqual(expected);
-  });
-
-  describe('full for a while', () => {
-    /** Writes fail as on a full disk until the returned function is called. */
-    const fill = () => {
-      const { write } = disk;
-      let full = true;
-      vi.spyOn(disk, 'write').mockImplementation((file, bytes) => {
-        if (!full || bytes.length < 2) return write(file, bytes);
-        throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
-      });
-      return () => void (full = false);
-    };
-
-    test('the training pauses, says so once, and ends with the same bits', async () => {
-      const free = fill();
-      const [directory, events] = [newDirectory(), [] as string[]];
-      using run = await train({
-        ...small,
-        saveTo: directory,
-        saveEvery: { steps: 12 },
-        onSave: ({ step }) => events.push(`saved ${step}`),
-        onDiskFull: (error) => {
-          expect(error).toMatchObject({ code: 'DISK_FULL', needed: expect.any(Number) as number });
-          events.push('full');
-          setTimeout(free, 700); // longer than one look at the disk
-        },
-      });
-      expect(events).toEqual(['full', 'saved 12', 'saved 24']);
-      using straight = await train(small);
-      using loaded = await loadRun(directory, { data, model });
-      expect([bits(run), bits(loaded)]).toEqual([bits(straight), bits(straight)]);
-    });
-
-    test('nobody listening: the process warns', async () => {
-      const free = fill();
-      const warned = vi.spyOn(process, 'emitWarning').mockImplementation(free);
-      using _ = await train({ ...small, epochs: 1, saveTo: newDirectory() });
-      expect(warned.mock.calls).toEqual([[expect.stringMatching(/pauses until/), { code: 'DISK_FULL' }]]);
-    });
-
-    test('an abort ends the pause with DISK_FULL; the run keeps its steps and can be saved elsewhere', async () => {
-      const free = fill();
-      const [directory, elsewhere] = [newDirectory(), newDirectory()];
-      const controller = new AbortController();
-      using run = prepare(small);
-      const job = { saveTo: directory, signal: controller.signal, onDiskFull: () => controller.abort() };
-      expect(await thrown(() => run.train(job))).toMatchObject({ code: 'DISK_FULL' });
-      expect([run.step, visible(directory)]).toEqual([6, []]);
-      free();
-      expect(await run.save(elsewhere)).toMatchObject({ step: 6 });
-    });
-
-    test('whenDiskFull: throw ends it with DISK_FULL', async () => {
-      fill();
-      const onDiskFull = vi.fn();
-      const job = { ...small, saveTo: newDirectory(), whenDiskFull: 'throw', onDiskFull } as const;
-      expect(await thrown(() => train(job))).toMatchObject({ code: 'DISK_FULL' });
-      expect(onDiskFull).not.toHaveBeenCalled();
-    });
-  });
-
-  test.each([
-    ['EIO', 'IO_ERROR'],
-    ['ENOSPC', 'DISK_FULL'],
-    ['EROFS', 'NOT_WRITABLE'],
-  ])('%s in the n-th call is %s with path and call, and nothing is lost, for every n', async (code, expected) => {
-    let failed = 0;
-    for (let n = 1; ; n++) {
-      const directory = newDirectory();
-      using run = prepare({ ...small, epochs: 1 });
-      await run.save(directory);
-      const [first] = visible(directory);
-      const fault = failNthCall(disk, n, code);
-      const error = await run.train({ saveTo: directory, keep: 1, whenDiskFull: 'throw' }).then(
-        () => undefined,
-        (error: PtmzError) => error,
-      );
-      fault.restore();
-      if (fault.failed === undefined) break;
-      failed++;
-      expect(error).toMatchObject({ code: expected, message: expect.stringContaining(directory) as string });
-      expect(error!.message).toContain(fault.failed);
-      using loaded = await loadRun(directory, { data, model });
-      expect(loaded.warnings).toEqual([]);
-      removeOrphans(directory);
-      expect(visible(directory).every((name) => name.startsWith('epoch-'))).toBe(true);
-      expect(visible(directory).length).toBeGreaterThan(0);
-      expect(loaded.step === 0 ? visible(directory) : [first]).toContain(first);
-    }
-    expect(failed).toBeGreaterThan(30);
-  });
-
-  test('writes that take only a part of their bytes are gone on with', async () => {
-    for (let n = 1; ; n++) {
-      const directory = newDirectory();
-      const fault = failNthCall(disk, n, 'SHORT');
-      using run = await train({ ...small, epochs: 1, saveTo: directory });
-      fault.restore();
-      using loaded = await loadRun(directory, { data, model });
-      expect([loaded.warnings, bits(loaded)]).toEqual([[], bits(run)]);
-      if (fault.failed === undefined) break;
-    }
-  });
-
-  test('a directory that cannot be one is refused before any training', async () => {
-    const file = join(folder, 'a-file');
-    writeFileSync(file, '');
-    using run = prepare(small);
-    for (const path of [file, join(file, 'below')]) {
-      expect(await thrown(() => run.train({ saveTo: path }))).toMatchObject({ code: 'NOT_WRITABLE' });
-      expect(await thrown(() => run.save(path))).toMatchObject({ code: 'NOT_WRITABLE' });
-    }
-    expect(run.step).toBe(0);
-    if (whyNoMounts() !== undefined) return;
-    const mount = newDirectory();
-    mkdirSync(mount);
-    spawnSync('mount', ['-t', 'tmpfs', '-o', 'ro', 'none', mount]);
-    try {
-      expect(await thrown(() => run.save(mount))).toMatchObject({ code: 'NOT_WRITABLE' });
-      expect(await thrown(() => run.save(join(mount, 'below')))).toMatchObject({ code: 'NOT_WRITABLE' });
-    } finally {
-      spawnSync('umount', [mount]);
-    }
   });
 });
 
@@ -521,34 +219,5 @@ describe('what does not belong together', () => {
     const error = await thrown(() => run.train(options));
     expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', message: expect.stringMatching(message) as string });
     expect(existsSync('x')).toBe(false);
-  });
-});
-
-describe('Ctrl-C', () => {
-  test('an aborted signal saves the last whole step first; from there the run ends as if nothing had been', async () => {
-    const named = await digits({ train: 200, test: 20 });
-    const options = { depth: 18, width: 2, data: named, batchSize: 8, epochs: 12, seeds: [0] } as const;
-    using straight = prepareResNet(options);
-    await straight.train();
-    const directory = newDirectory();
-    const controller = new AbortController();
-    using run = prepareResNet(options);
-    const onProgress = ({ step }: { step: number }) => step > 3 && controller.abort('Ctrl-C');
-    const job = { saveTo: directory, saveEvery: { epochs: 12 }, signal: controller.signal, onProgress };
-    await expect(run.train(job)).rejects.toBe('Ctrl-C');
-    expect(run.step).toBeGreaterThan(3);
-    expect(visible(directory)).toEqual([expect.stringMatching(new RegExp(`step-0*${run.step}$`))]);
-    using resumed = await loadRun(directory, { data: named });
-    expect(resumed.step).toBe(run.step);
-    await resumed.train();
-    expect(bits(resumed)).toEqual(bits(straight));
-  });
-
-  test('a copy of the directory is as good', async () => {
-    const [directory, copy] = [newDirectory(), newDirectory()];
-    using run = await train({ ...small, saveTo: directory });
-    cpSync(directory, copy, { recursive: true });
-    using loaded = await loadRun(copy, { data, model });
-    expect(bits(loaded)).toEqual(bits(run));
   });
 });

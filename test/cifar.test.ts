@@ -68,8 +68,16 @@ describe('CIFAR-10', () => {
     expect(usual.std.map((x) => x * 255)).toEqual([63, 62.1, 66.7].map((x) => expect.closeTo(x, 10)));
     const normalise = { mean: [0, 0, 0], std: [1, 1, 1] };
     expect((await cifar10(dir, { normalise })).train.normalisation).toEqual(normalise);
-    expect(await failure(cifar10(dir, { normalise: { mean: [0], std: [1, 1, 1] } }))).toMatchObject({
+  });
+
+  test.each([
+    [{ mean: [0], std: [1, 1, 1] }, /normalise\.mean/],
+    [{ mean: [0, 0, 0], std: [1, 0, 1] }, /normalise\.std\[1\].*0/],
+    [null as never, /normalise.*null/],
+  ])('the normalisation %j is refused before a file is looked for', async (normalise, message) => {
+    expect(await failure(cifar10(join(root, 'none'), { normalise }))).toMatchObject({
       code: 'INVALID_ARGUMENT',
+      message: expect.stringMatching(message) as string,
     });
   });
 

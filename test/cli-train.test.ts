@@ -18,7 +18,9 @@ import { digits, loadRun, trainResNet } from 'ptmz-native';
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
 import { listenForInterrupt } from '../lib/cli/interrupt.js';
 import { createProgram } from '../lib/cli/program.js';
+import { disk } from '../lib/formats/atomicFile.js';
 import { ptmz } from './support/cli.js';
+import { fillDisk } from './support/faults.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'ptmz-cli-train-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -219,11 +221,55 @@ describe('stopped and resumed', () => {
     expect(process.listenerCount('SIGINT')).toBe(0);
   });
 
+  describe('a full disk', () => {
+    let free: () => void;
+    let messages = '';
+    /** Trains in this process; `onPause` is called when it says that it waits. */
+    const trainOnFullDisk = (command: readonly string[], onPause: () => void) => {
+      messages = '';
+      free = fillDisk(disk);
+      vi.spyOn(console, 'log').mockReturnValue();
+      vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
+        messages += String(text);
+        if (String(text).startsWith('paused')) onPause();
+        return true;
+      });
+      return createProgram().parseAsync(command, { from: 'user' });
+    };
+    const commands = (name: string) => [
+      [...small, '--epochs', '1', '--out', join(folder, `train ${name}`)],
+      [
+        ...['quickstart', '--data', 'digits', '--train-samples', '120', '--epochs', '1', '--widths', '2'],
+        ...['--batch-sizes', '60', '--seeds', '0', '--out', join(folder, `quickstart ${name}`)],
+      ],
+    ];
+    afterEach(() => {
+      free();
+      process.exitCode = undefined;
+    });
+
+    test.each(commands('pauses'))('pauses %s, which says so and goes on', async (...command) => {
+      await trainOnFullDisk(command, () => free());
+      expect(messages).toMatch(/paused: .*no space left in open[^]*Ctrl-C ends it\n[^]*done/);
+      expect(process.exitCode).toBeUndefined();
+    });
+
+    test.each(commands('ends'))(
+      'ends %s at a signal with DISK_FULL and the exit code of the signal',
+      async (...command) => {
+        const ended = trainOnFullDisk(command, () => void process.emit('SIGTERM'));
+        await expect(ended).rejects.toMatchObject({ code: 'DISK_FULL' });
+        expect(process.exitCode).toBe(143);
+        expect(process.listenerCount('SIGTERM')).toBe(0);
+      },
+    );
+  });
+
   test('the second signal ends the process at once; its echo through npx does not', () => {
     const exit = vi.spyOn(process, 'exit').mockImplementation(() => undefined as never);
     const clock = vi.spyOn(performance, 'now').mockReturnValue(1000);
     const onFirst = vi.fn();
-    using interrupt = listenForInterrupt(onFirst);
+    const interrupt = listenForInterrupt(onFirst);
     expect(interrupt.exitCode).toBeUndefined();
     process.emit('SIGTERM');
     expect([interrupt.exitCode, interrupt.signal.aborted]).toEqual([143, true]);
@@ -234,6 +280,8 @@ describe('stopped and resumed', () => {
     clock.mockReturnValue(1400);
     process.emit('SIGINT');
     expect(exit).toHaveBeenCalledWith(143);
+    interrupt[Symbol.dispose]();
+    process.exitCode = undefined;
   });
 });
 

@@ -1,9 +1,11 @@
 /** The command line in this process: help, doctor, and how errors are printed. */
+import cliProgress from 'cli-progress';
 import { afterEach, expect, test, vi } from 'vitest';
 import { shellWord } from '../lib/cli/options.js';
-import { alignPairs, reportError } from '../lib/cli/output.js';
 import { createProgram } from '../lib/cli/program.js';
-import { formatList } from '../lib/cli/table.js';
+import { createProgress } from '../lib/cli/progress.js';
+import { reportError } from '../lib/cli/reportError.js';
+import { alignPairs, formatCount, formatList } from '../lib/cli/table.js';
 import { PtmzError } from '../lib/index.js';
 
 afterEach(() => vi.restoreAllMocks());
@@ -62,6 +64,36 @@ test('a few numbers are listed, many become a range', () => {
 
 test('a word is quoted for the shell where it needs to be', () => {
   expect(['runs/a-b_1', 'a b', "it's"].map(shellWord)).toEqual(['runs/a-b_1', "'a b'", "'it'\\''s'"]);
+});
+
+test('a count has its noun in the singular or plural', () => {
+  expect([formatCount(1, 'seed'), formatCount(4000, 'image')]).toEqual(['1 seed', '4,000 images']);
+});
+
+test('a bar makes way for a note and comes back with the next update; a stopped one stays away', () => {
+  const events: string[] = [];
+  const { isTTY } = process.stderr;
+  vi.spyOn(cliProgress.SingleBar.prototype, 'start').mockImplementation(() => void events.push('start'));
+  vi.spyOn(cliProgress.SingleBar.prototype, 'update').mockImplementation(() => void events.push('update'));
+  vi.spyOn(cliProgress.SingleBar.prototype, 'stop').mockImplementation(() => void events.push('stop'));
+  vi.spyOn(process.stderr, 'write').mockImplementation((text) => events.push(String(text)) > 0);
+  process.stderr.isTTY = true;
+  try {
+    const progress = createProgress();
+    progress.begin('work');
+    progress.update(0.1, 1, '');
+    progress.note('a note');
+    progress.note('another');
+    progress.update(0.2, 1, '');
+    progress.stop();
+    progress.update(0.3, 1, '');
+    progress.end('done');
+  } finally {
+    process.stderr.isTTY = isTTY;
+  }
+  expect(events).toEqual([
+    ...['start', 'update', 'stop', 'a note\n', 'another\n', 'start', 'update', 'stop', 'work: done\n'],
+  ]);
 });
 
 test('values of several lines stay aligned', () => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { arrays, digits, fashionMnist, PtmzError, readIdx, type ArraysOptions } from 'ptmz-native';
 import { afterAll, describe, expect, test } from 'vitest';
-import { balancedSubset } from '../lib/data/dataset.js';
+import { balancedSubset } from '../lib/data/subset.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'ptmz-data-'));
 afterAll(() => rmSync(dir, { recursive: true }));

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { imageFolder, type ImageFolderOptions, type PtmzError } from 'ptmz-native';
 import { afterAll, describe, expect, test } from 'vitest';
-import { loadSharp } from '../lib/data/imageFolder.js';
+import { loadSharp } from '../lib/data/imageDecoder.js';
 
 const images = fileURLToPath(new URL('./fixtures/images', import.meta.url));
 const expected = JSON.parse(readFileSync(join(images, 'expected.json'), 'utf8')) as Record<string, number[]>;
@@ -85,6 +85,7 @@ describe('before anything is decoded', () => {
     ['train', { train: 0 }, /for train/],
     ['test', { test: -1 }, /for test/],
     ['test images that are not there', { test: 1 }, /has no test images/],
+    ['normalise', { normalise: { mean: [0, 0, 0], std: [0, 1, 1] } }, /normalise\.std\[0\].*0/],
     ['parallel', { parallel: 0 }, /for parallel/],
     ['onProgress', { onProgress: 1 }, /a function for onProgress/],
     ['an unknown option', { resize: 8 }, /only the keys/],
@@ -93,6 +94,11 @@ describe('before anything is decoded', () => {
       code: 'INVALID_ARGUMENT',
       message: expect.stringMatching(message),
     });
+  });
+
+  test('options are checked before a folder is looked for', async () => {
+    const options = { normalise: { mean: [0, 0, 0], std: [1, 1, -1] } };
+    expect(await failure(imageFolder('nowhere', options))).toMatchObject({ code: 'INVALID_ARGUMENT' });
   });
 
   test('an aborted signal', async () => {

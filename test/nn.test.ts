@@ -1,21 +1,13 @@
 /** Layers and losses: edges, extremes and misuse. Values and derivatives are checked in test/ops. */
 import { describe, expect, test } from 'vitest';
 import * as nn from '../lib/index.js';
-import type { Graph, PtmzError, Program, RunInput, Value } from '../lib/index.js';
+import type { Graph, Program, RunInput, Value } from '../lib/index.js';
+import { codeOf } from './support/graphs.js';
 
 async function run(program: Program, inputs: Record<string, RunInput>) {
   const results = await program.run(inputs);
   return Object.fromEntries(Object.entries(results).map(([name, v]) => [name, Array.from(v.toArray())]));
 }
-
-const codeOf = (action: () => unknown): string => {
-  try {
-    action();
-  } catch (error) {
-    return (error as PtmzError).code;
-  }
-  return 'nothing thrown';
-};
 
 describe('finite to second order in float32', () => {
   const extremes = [0, -0, 1e4, -1e4, 88, -88, 104, -104, 1e-4, -1e-4, 1, -1];

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { describe, expect, test, vi } from 'vitest';
 import { digits, phaseFigure, phasePanels, PtmzError, renderPng, renderSvg, type PhaseCell } from '../lib/index.js';
-import { loadPeer } from '../lib/report/render.js';
+import { loadPeer } from '../lib/peer.js';
 import { runZoo } from '../lib/zoo/runner.js';
 import { ZooStore } from '../lib/zoo/store.js';
 

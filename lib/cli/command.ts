@@ -1,5 +1,6 @@
-/** What a file in `commands/` exports, and the examples that help texts show. */
+/** What a file in `commands/` exports, and what help texts show beside the options: examples, and lists of names. */
 import type { Command } from 'commander';
+import { alignPairs } from './table.js';
 
 /** Adds one command to the program. */
 export type AddCommand = (program: Command) => void;
@@ -18,7 +19,9 @@ export function firstExamples(commands: readonly Command[]): string {
   return formatExamples(commands.flatMap((command) => examplesOf.get(command)?.slice(0, 1) ?? []));
 }
 
-function formatExamples(examples: Example[]): string {
-  const width = Math.max(...examples.map(([line]) => line.length));
-  return `\nExamples:\n${examples.map(([line, meaning]) => `  ${line.padEnd(width)}  ${meaning}`).join('\n')}`;
+const formatExamples = (examples: Example[]) => helpSection('Examples', examples);
+
+/** A section of a help text: names, and what each one means. */
+export function helpSection(title: string, rows: readonly (readonly [name: string, meaning: string])[]): string {
+  return `\n${title}:\n${alignPairs(rows, '  ')}`;
 }

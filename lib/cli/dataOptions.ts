@@ -2,8 +2,9 @@
 import type { Command } from 'commander';
 import type { DataSet } from '../data/dataset.js';
 import { dataSources, openData, parseDataSpec, specPattern, type DataSpec } from '../data/registry.js';
+import { helpSection } from './command.js';
 import { integer } from './options.js';
-import type { Progress } from './progress.js';
+import { secondsSince, type Progress } from './progress.js';
 
 /** What the options give. */
 export interface DataOptions {
@@ -28,7 +29,7 @@ export interface ChosenData {
 export function addDataOptions(command: Command, purpose: string): Command {
   return command
     .optionsGroup('Data:')
-    .option('--data <spec>', `${purpose}: one of those below`)
+    .option('--data <spec>', `${purpose}; data sets are listed below`)
     .option('--train-samples <n>', 'training images: a fixed subset with equal numbers of all classes', integer(1))
     .option('--test-samples <n>', 'test images, in the same way', integer(1))
     .option('--image-size <pixels>', 'of image-folder: side to which images are brought', integer(1))
@@ -40,8 +41,7 @@ function describeSources(): string {
     const size = counts ? `; ${counts.map((n) => n.toLocaleString('en')).join(' + ')} images` : '';
     return [specPattern(name), `${description}${size}`] as const;
   });
-  const width = Math.max(...rows.map(([pattern]) => pattern.length));
-  return `\nData sets:\n${rows.map(([pattern, text]) => `  ${pattern.padEnd(width)}  ${text}`).join('\n')}`;
+  return helpSection('Data sets', rows);
 }
 
 /**
@@ -73,7 +73,7 @@ export async function readData(
     ...options,
     signal,
     onProgress: ({ done, total }) => {
-      const eta = ((performance.now() - began) / 1000 / done) * (total - done);
+      const eta = (secondsSince(began) / done) * (total - done);
       progress.update(done / total, eta, `${done.toLocaleString('en')} images`);
     },
   });

@@ -1,11 +1,12 @@
 #!/usr/bin/env node
 /** The `ptmz` command. */
 import { createProgram } from './program.js';
-import { reportError } from './output.js';
+import { reportError } from './reportError.js';
 
 try {
   await createProgram().parseAsync();
 } catch (error) {
   reportError(error);
-  process.exitCode = 1;
+  // A command that a signal ended has its exit code already, whatever else went wrong.
+  process.exitCode ??= 1;
 }

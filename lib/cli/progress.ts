@@ -8,9 +8,14 @@ export interface Progress {
   /** `fraction` from 0 to 1; `eta` in seconds; `details` are short facts such as a loss. */
   update(fraction: number, eta: number, details: string): void;
   end(summary: string): void;
-  /** Takes the bar away, so that other lines can be printed. */
+  /** Prints lines of their own; a bar makes way for them and comes back with the next update. */
+  note(text: string): void;
+  /** Takes the bar away, until the next piece of work begins. */
   stop(): void;
 }
+
+/** Since a time of `performance.now()`. */
+export const secondsSince = (began: number): number => (performance.now() - began) / 1000;
 
 const LINE_INTERVAL = 5000;
 
@@ -26,23 +31,35 @@ class Bar implements Progress {
   });
   #title = '';
   // cli-progress draws a stopped bar again when it is updated.
-  #shown = false;
+  #state: 'shown' | 'hidden' | 'stopped' = 'stopped';
 
   begin(title: string): void {
     this.#title = title;
-    this.#shown = true;
-    this.#bar.start(1000, 0, { title, left: '?', details: '' });
+    this.#show();
+  }
+  #show(): void {
+    this.#state = 'shown';
+    this.#bar.start(1000, 0, { title: this.#title, left: '?', details: '' });
   }
   update(fraction: number, eta: number, details: string): void {
-    if (this.#shown) this.#bar.update(Math.floor(1000 * fraction), { left: formatDuration(eta), details });
+    if (this.#state === 'stopped') return;
+    if (this.#state === 'hidden') this.#show();
+    this.#bar.update(Math.floor(1000 * fraction), { left: formatDuration(eta), details });
   }
   end(summary: string): void {
     this.stop();
     process.stderr.write(`${this.#title}: ${summary}\n`);
   }
+  note(text: string): void {
+    if (this.#state === 'shown') {
+      this.#bar.stop();
+      this.#state = 'hidden';
+    }
+    process.stderr.write(`${text}\n`);
+  }
   stop(): void {
-    if (this.#shown) this.#bar.stop();
-    this.#shown = false;
+    if (this.#state === 'shown') this.#bar.stop();
+    this.#state = 'stopped';
   }
 }
 
@@ -60,6 +77,9 @@ class Lines implements Progress {
   }
   end(summary: string): void {
     process.stderr.write(`  ${summary}\n`);
+  }
+  note(text: string): void {
+    process.stderr.write(`${text}\n`);
   }
   stop(): void {}
 }

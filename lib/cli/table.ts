@@ -1,4 +1,4 @@
-/** Tables for people: columns padded to their widest cell, numbers to the right. */
+/** Texts for people: tables with columns padded to their widest cell, aligned pairs, numbers, counts, durations. */
 
 /** One column: its heading and how a row's value is written. */
 export interface Column<Row> {
@@ -23,6 +23,13 @@ export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly
     .join('\n');
 }
 
+/** Lines of `name  value`, the values aligned, each behind `indent`. */
+export function alignPairs(pairs: readonly (readonly [name: string, value: string])[], indent = ''): string {
+  const width = Math.max(...pairs.map(([name]) => name.length));
+  const next = `\n${indent}${' '.repeat(width + 2)}`;
+  return pairs.map(([name, value]) => `${indent}${name.padEnd(width)}  ${value.replaceAll('\n', next)}`).join('\n');
+}
+
 /** A number in `digits` significant digits, `-` where there is none. */
 export function formatNumber(value: number | null | undefined, digits = 4): string {
   if (value === null || value === undefined || Number.isNaN(value)) return '-';
@@ -38,6 +45,11 @@ export function formatList(values: readonly number[]): string {
   const known = values.filter((value) => !Number.isNaN(value));
   const [low, high] = [Math.min(...known), Math.max(...known)];
   return known.length === 0 ? '-' : `${formatNumber(low, 3)} to ${formatNumber(high, 3)}`;
+}
+
+/** `1 seed`, `4,000 images`. */
+export function formatCount(count: number, noun: string): string {
+  return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 /** 0.8734 as `87.3 %`. */

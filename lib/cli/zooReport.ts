@@ -5,7 +5,7 @@ import { renderPng, renderSvg } from '../report/render.js';
 import { ascending, type Grid } from '../zoo/grid.js';
 import type { ZooStore } from '../zoo/store.js';
 import type { CellSummary } from '../zoo/summary.js';
-import { formatNumber, formatPercent, formatTable, type Column } from './table.js';
+import { formatCount, formatNumber, formatPercent, formatTable, type Column } from './table.js';
 
 const quantities: { name: string; text(cell: CellSummary): string }[] = [
   { name: 'test accuracy', text: (cell) => formatPercent(cell.testAccuracy) },
@@ -60,8 +60,7 @@ export async function writePhaseFigure(store: ZooStore): Promise<void> {
 }
 
 function figureOf({ data, epochs, seeds }: Grid, cells: readonly CellSummary[]): VegaLiteSpec {
-  const images = `${data.train.count.toLocaleString('en')} training images`;
-  const count = (n: number, noun: string) => `${n} ${noun}${n === 1 ? '' : 's'}`;
+  const images = formatCount(data.train.count, 'training image');
   return phaseFigure(
     cells.map(({ width, batchSize, testAccuracy, trainLoss, logHessianTrace10 }) => ({
       width,
@@ -73,7 +72,7 @@ function figureOf({ data, epochs, seeds }: Grid, cells: readonly CellSummary[]):
     {
       title: `ResNet-18 on ${data.name}`,
       subtitle: [
-        `${images}, ${count(epochs, 'epoch')}, mean of ${count(seeds.length, 'seed')}.`,
+        `${images}, ${formatCount(epochs, 'epoch')}, mean of ${formatCount(seeds.length, 'seed')}.`,
         'Load grows to the right, temperature (small batches) upwards.',
       ],
     },

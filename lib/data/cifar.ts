@@ -1,19 +1,12 @@
 /** CIFAR-10 and CIFAR-100 (Krizhevsky 2009): 50,000 + 10,000 colour images of 32 x 32, binary or as Python pickles. */
 import { join } from 'node:path';
-import { checkInteger, checkObject, checkString, PtmzError } from '../errors.js';
+import { checkObject, checkString, PtmzError } from '../errors.js';
 import { NumpyArray, numpyGlobals } from '../formats/numpyPickle.js';
 import { parsePickle } from '../formats/pickle.js';
 import { pickledKind, type PickleKey, type PickleValue } from '../formats/pickleValue.js';
-import {
-  arrays,
-  balancedSubset,
-  selectSamples,
-  type DataSet,
-  type ImageArrays,
-  type ImageShape,
-  type Normalisation,
-} from './dataset.js';
+import { arrays, checkNormalisation, type DataSet, type ImageArrays, type Normalisation } from './dataset.js';
 import { entryKind, malformed, readWhole } from './files.js';
+import { checkCounts, takeBalanced } from './subset.js';
 
 /** What {@link cifar10} and {@link cifar100} take. */
 export interface CifarOptions {
@@ -114,8 +107,8 @@ export function cifar100(dir: string, options: CifarOptions = {}): Promise<DataS
 async function read(variant: Variant, dir: string, options: CifarOptions): Promise<DataSet> {
   checkString('dir', dir);
   checkObject('options', options, ['train', 'test', 'normalise']);
-  if (options.train !== undefined) checkInteger('train', options.train, 1, 50000);
-  if (options.test !== undefined) checkInteger('test', options.test, 1, 10000);
+  checkCounts(options, [50_000, 10_000]);
+  if (options.normalise !== undefined) checkNormalisation(options.normalise, 3);
   const { folder, format } = await locate(variant, dir);
   const part = async (names: readonly string[], count: number | undefined) =>
     choose(await readParts(variant, folder, format, names), variant.classes, count);
@@ -166,9 +159,7 @@ async function readParts(variant: Variant, folder: string, format: Format, names
 }
 
 function choose({ images, labels }: Part, classes: number, count: number | undefined): ImageArrays {
-  const shape: ImageShape = [labels.length, 3, 32, 32];
-  if (count === undefined || count >= labels.length) return { images, shape, labels };
-  return selectSamples(images, shape, labels, balancedSubset(labels, classes, count));
+  return takeBalanced({ images, shape: [labels.length, 3, 32, 32] as const, labels }, classes, count);
 }
 
 const parsers: Record<Format, (bytes: Uint8Array, path: string, variant: Variant) => Part> = {

@@ -165,7 +165,8 @@ function checkLabels(name: string, labels: ArrayLike<number>, classes: number): 
   for (let i = 0; i < labels.length; i++) checkInteger(`${name}labels[${i}]`, labels[i], 0, classes - 1);
 }
 
-function checkNormalisation(value: Normalisation, channels: number): void {
+/** @internal */
+export function checkNormalisation(value: Normalisation, channels: number): void {
   checkObject('normalise', value, ['mean', 'std']);
   for (const key of ['mean', 'std'] as const) {
     checkArray(`normalise.${key}`, value[key], channels);
@@ -204,43 +205,4 @@ export function arrays(options: ArraysOptions): DataSet {
   const name = options.name ?? 'arrays';
   if (!options.test) return { name, classes, train };
   return { name, classes, train, test: new DataSplit(options.test, classes, train.normalisation) };
-}
-
-/**
- * Positions of `count` samples with as equal numbers of every class as possible, the first ones of the file; in file
- * order. @internal
- */
-export function balancedSubset(labels: ArrayLike<number>, classes: number, count: number): number[] {
-  const left = Array.from({ length: classes }, (_, c) => Math.floor(count / classes) + (c < count % classes ? 1 : 0));
-  const chosen: number[] = [];
-  const spare: number[] = [];
-  for (let i = 0; i < labels.length; i++) {
-    const label = labels[i]!;
-    if (left[label]! > 0) {
-      left[label]!--;
-      chosen.push(i);
-    } else {
-      spare.push(i);
-    }
-  }
-  // A class that is too small leaves room for others.
-  chosen.push(...spare.slice(0, count - chosen.length));
-  return chosen.sort((a, b) => a - b);
-}
-
-/** The samples at `positions`. @internal */
-export function selectSamples(
-  images: Uint8Array,
-  shape: ImageShape,
-  labels: ArrayLike<number>,
-  positions: readonly number[],
-): ImageArrays & { images: Uint8Array; labels: number[] } {
-  const size = shape[1] * shape[2] * shape[3];
-  const selected = new Uint8Array(positions.length * size);
-  positions.forEach((from, to) => selected.set(images.subarray(from * size, (from + 1) * size), to * size));
-  return {
-    images: selected,
-    shape: [positions.length, shape[1], shape[2], shape[3]],
-    labels: positions.map((i) => labels[i]!),
-  };
 }

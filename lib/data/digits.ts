@@ -1,8 +1,9 @@
 /** The 1,797 handwritten 8 x 8 digits of the UCI repository (Alpaydin, Kaynak 1998; CC BY 4.0), part of this package. */
 import { fileURLToPath } from 'node:url';
-import { checkInteger, checkObject } from '../errors.js';
-import { arrays, balancedSubset, selectSamples, type DataSet } from './dataset.js';
+import { checkObject } from '../errors.js';
+import { arrays, type DataSet } from './dataset.js';
 import { readIdxPair } from './idx.js';
+import { balancedSubset, checkCounts, selectSamples } from './subset.js';
 
 // The same relative path from lib/data and from dist/data: the package holds both folders.
 const ASSETS = fileURLToPath(new URL('../../lib/data/assets', import.meta.url));
@@ -30,14 +31,13 @@ export interface DigitsOptions {
  */
 export async function digits(options: DigitsOptions = {}): Promise<DataSet> {
   checkObject('options', options, ['train', 'test']);
-  const trainCount = options.train === undefined ? TRAIN : checkInteger('train', options.train, 1, TRAIN);
-  const testCount = options.test === undefined ? ALL - TRAIN : checkInteger('test', options.test, 1, ALL - TRAIN);
+  checkCounts(options, [TRAIN, ALL - TRAIN]);
+  const { train = TRAIN, test = ALL - TRAIN } = options;
   const all = await readIdxPair(ASSETS, 'digits-images-idx3-ubyte', 'digits-labels-idx1-ubyte', CLASSES);
   const labels = Uint8Array.from(all.labels);
   const part = (from: number, to: number, count: number) => {
     const positions = balancedSubset(labels.subarray(from, to), CLASSES, count).map((i) => from + i);
     return selectSamples(all.images, all.shape, labels, positions);
   };
-  const test = part(TRAIN, ALL, testCount);
-  return arrays({ ...part(0, TRAIN, trainCount), classes: CLASSES, test, name: 'digits' });
+  return arrays({ ...part(0, TRAIN, train), classes: CLASSES, test: part(TRAIN, ALL, test), name: 'digits' });
 }

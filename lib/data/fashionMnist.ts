@@ -1,7 +1,8 @@
 /** Fashion-MNIST (Xiao et al. 2017): 60,000 + 10,000 grey 28 x 28 images of clothing in 10 classes, as IDX files. */
-import { checkInteger, checkObject, checkString, PtmzError } from '../errors.js';
+import { checkObject, checkString, PtmzError } from '../errors.js';
 import { arrays, type DataSet } from './dataset.js';
 import { readIdxPair } from './idx.js';
+import { checkCounts } from './subset.js';
 
 /** Where Debian's package dataset-fashion-mnist puts the files. */
 const DEBIAN = '/usr/share/datasets/fashion-mnist';
@@ -31,8 +32,7 @@ export interface FashionMnistOptions {
 export async function fashionMnist(options: FashionMnistOptions = {}): Promise<DataSet> {
   checkObject('options', options, ['dir', 'train', 'test']);
   const dir = options.dir === undefined ? DEBIAN : checkString('dir', options.dir);
-  if (options.train !== undefined) checkInteger('train', options.train, 1, 60000);
-  if (options.test !== undefined) checkInteger('test', options.test, 1, 10000);
+  checkCounts(options, [60_000, 10_000]);
   try {
     const train = await readIdxPair(dir, 'train-images-idx3-ubyte', 'train-labels-idx1-ubyte', CLASSES, options.train);
     const test = await readIdxPair(dir, 't10k-images-idx3-ubyte', 't10k-labels-idx1-ubyte', CLASSES, options.test);

@@ -1,10 +1,11 @@
 /** IDX files (the MNIST family's format), plain or gzipped, read strictly: nothing short, long or odd is accepted. */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import { checkString, PtmzError } from '../errors.js';
-import { balancedSubset, selectSamples, type ImageArrays } from './dataset.js';
+import type { ImageArrays } from './dataset.js';
+import { malformed, readWhole } from './files.js';
+import { takeBalanced } from './subset.js';
 
 /** The content of an IDX file of unsigned bytes. */
 export interface IdxArray {
@@ -27,35 +28,20 @@ const ELEMENT_TYPES: Record<number, string> = {
  * Reads an IDX file of unsigned bytes.
  *
  * @param path a file, gzipped or not; at most 1 GiB unpacked
- * @throws PtmzError `DATA_MISSING`, `IO_ERROR`, or `DATA_MALFORMED` with the path and what is wrong
+ * @throws PtmzError `DATA_MISSING`, `IO_ERROR`, `LIMIT_EXCEEDED`, or `DATA_MALFORMED` with the path and what is wrong
  */
 export async function readIdx(path: string): Promise<IdxArray> {
   checkString('path', path);
-  return parseIdx(await unpack(path, await read(path)), path);
+  return parseIdx(await unpack(path, await readWhole(path, MAX_BYTES)), path);
 }
 
-async function read(path: string): Promise<Buffer> {
-  try {
-    return await readFile(path);
-  } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code;
-    if (code === 'ENOENT' || code === 'ENOTDIR')
-      throw new PtmzError('DATA_MISSING', `${path}: no such file`, { cause });
-    throw new PtmzError('IO_ERROR', `${path}: cannot be read: ${(cause as Error).message}`, { cause });
-  }
-}
-
-async function unpack(path: string, bytes: Buffer): Promise<Buffer> {
+async function unpack(path: string, bytes: Uint8Array): Promise<Uint8Array> {
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
   try {
     return await promisify(gunzip)(bytes, { maxOutputLength: MAX_BYTES });
   } catch (cause) {
     throw malformed(path, `gzip data is damaged or larger than ${MAX_BYTES} bytes: ${(cause as Error).message}`, cause);
   }
-}
-
-function malformed(path: string, what: string, cause?: unknown): PtmzError {
-  return new PtmzError('DATA_MALFORMED', `${path}: ${what}`, cause === undefined ? {} : { cause });
 }
 
 /** The bytes of an IDX file; `path` is for errors. @internal */
@@ -101,8 +87,7 @@ export async function readIdxPair(
   const odd = labels.data.findIndex((label) => label >= classes);
   if (odd >= 0) throw malformed(labelsPath, `label ${labels.data[odd]} of image ${odd} is not below ${classes}`);
   const shape = [n!, 1, height!, width!] as const;
-  if (count === undefined || count >= n!) return { images: images.data, shape, labels: labels.data };
-  return selectSamples(images.data, shape, labels.data, balancedSubset(labels.data, classes, count));
+  return takeBalanced({ images: images.data, shape, labels: labels.data }, classes, count);
 }
 
 async function readEither(path: string): Promise<IdxArray> {

@@ -1,8 +1,9 @@
 /** Folders of four IDX files named as MNIST's: MNIST itself, KMNIST, or anything else that was written that way. */
 import { basename, resolve } from 'node:path';
-import { checkInteger, checkString } from '../errors.js';
-import { arrays, balancedSubset, selectSamples, type DataSet, type ImageArrays } from './dataset.js';
+import { checkString } from '../errors.js';
+import { arrays, type DataSet } from './dataset.js';
 import { readIdxPair } from './idx.js';
+import { checkCounts, takeBalanced } from './subset.js';
 
 /** Labels are bytes. */
 const MOST_CLASSES = 256;
@@ -17,14 +18,11 @@ const MOST_CLASSES = 256;
  */
 export async function idxFolder(dir: string, counts: { train?: number; test?: number } = {}): Promise<DataSet> {
   checkString('dir', dir);
-  for (const [name, count] of Object.entries(counts)) if (count !== undefined) checkInteger(name, count, 1);
+  checkCounts(counts);
   const train = await readIdxPair(dir, 'train-images-idx3-ubyte', 'train-labels-idx1-ubyte', MOST_CLASSES);
   const test = await readIdxPair(dir, 't10k-images-idx3-ubyte', 't10k-labels-idx1-ubyte', MOST_CLASSES);
   const classes = 1 + [train, test].flatMap(({ labels }) => [...labels]).reduce((a, b) => Math.max(a, b), 0);
-  const part = ({ images, shape, labels }: typeof train, count = shape[0]): ImageArrays =>
-    count >= shape[0]
-      ? { images, shape, labels }
-      : selectSamples(images, shape, labels, balancedSubset(labels, classes, count));
+  const part = (samples: typeof train, count: number | undefined) => takeBalanced(samples, classes, count);
   const name = basename(resolve(dir));
   return arrays({ ...part(train, counts.train), classes, test: part(test, counts.test), name });
 }

@@ -3,6 +3,7 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
+  linkSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -16,6 +17,7 @@ import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { PtmzError } from '../errors.js';
 import { DiskFullError, freeBytes, spaceFor, type DiskSpace } from './diskSpace.js';
+import { isAlive } from './processes.js';
 
 /** Makes a directory and what it lies in; the first one made, if any. */
 function makeDirectory(path: string): string | undefined {
@@ -36,6 +38,7 @@ export const disk = {
   write: (file: number, bytes: Uint8Array) => writeSync(file, bytes),
   fsync: fsyncSync,
   close: closeSync,
+  link: linkSync,
   rename: renameSync,
   remove: (path: string) => rmSync(path, { recursive: true, force: true }),
   makeDirectory,
@@ -68,8 +71,8 @@ export function attempt<T>(call: keyof typeof disk, path: string, work: () => T,
 // Larger writes than 2^31 - 1 bytes are cut by the system.
 const largestWrite = 2 ** 26;
 
-/** Writes a new file and waits until the disk has it. */
-function writeDurably(path: string, bytes: Uint8Array, space: DiskSpace): void {
+/** Writes a new file, fails where there is one, and waits until the disk has it. @internal */
+export function writeDurably(path: string, bytes: Uint8Array, space: DiskSpace): void {
   const file = attempt('open', path, () => disk.open(path, 'wx'), space);
   try {
     for (let done = 0; done < bytes.length;) {
@@ -114,7 +117,8 @@ function temporaryFor(path: string): string {
   return join(dirname(path), name);
 }
 
-function withTemporary(path: string, work: (temporary: string) => void): void {
+/** Calls `work` with a new name beside `path`; where it throws, nothing stays under that name. @internal */
+export function withTemporary(path: string, work: (temporary: string) => void): void {
   const temporary = temporaryFor(path);
   try {
     work(temporary);
@@ -173,15 +177,6 @@ export function removeAtomic(path: string): void {
     attempt('rename', path, () => disk.rename(path, temporary));
     attempt('remove', path, () => disk.remove(temporary));
   });
-}
-
-function isAlive(processId: number): boolean {
-  try {
-    process.kill(processId, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }
 
 const day = 24 * 3600 * 1000;

@@ -1,19 +1,11 @@
 /** Extreme eigenvalues of the Hessian, per member. */
-import { checkInteger, checkNumber, checkObject, checkOneOf, PtmzError } from '../errors.js';
+import { checkInteger, checkNumber, checkOneOf, PtmzError } from '../errors.js';
 import type { DataSplit } from '../data/dataset.js';
 import type { Vector } from '../graph/vector.js';
 import { loadNative } from '../load.js';
-import { awaitJob } from '../train/job.js';
 import type { Run } from '../train/run.js';
-import {
-  checkDirections,
-  checkMeasured,
-  hessianRequest,
-  probeRequest,
-  sampleKeys,
-  stopwatch,
-  type SampleOptions,
-} from './samples.js';
+import { measureHessian, probeRequest, type Eta } from './measureHessian.js';
+import { checkCount, checkDirections, checkMeasure, checkSeed, type SampleOptions } from './options.js';
 
 // In the order of native/solvers/eigenvalues.h.
 const methods = ['lanczos', 'power', 'pyhessian'] as const;
@@ -90,11 +82,7 @@ export interface HessianEigenvalues {
 }
 
 function checkOptions(run: Run, data: DataSplit, options: HessianEigenvaluesOptions) {
-  checkObject('options', options, [
-    ...sampleKeys,
-    ...['count', 'which', 'method', 'steps', 'tolerance', 'seed', 'start'],
-  ]);
-  checkMeasured(run, data, options.onProgress);
+  checkMeasure(run, data, options, ['count', 'which', 'method', 'steps', 'tolerance', 'seed', 'start']);
   const method = checkOneOf('method', options.method ?? 'lanczos', methods);
   const lanczos = method === 'lanczos';
   const which = checkOneOf('which', options.which ?? (lanczos ? 'largest' : 'magnitude'), ends);
@@ -108,10 +96,10 @@ function checkOptions(run: Run, data: DataSplit, options: HessianEigenvaluesOpti
     method: methods.indexOf(method),
     which: ends.indexOf(which),
     count,
-    steps: checkInteger('steps', options.steps ?? Math.max(100, least), least, 2 ** 31 - 1),
+    steps: checkCount('steps', options.steps, Math.max(100, least), least),
     tolerance: checkNumber('tolerance', options.tolerance ?? (lanczos ? 1e-4 : 1e-3), 0, Number.MAX_VALUE),
-    stream: checkInteger('seed', options.seed ?? 0, 0, 2 ** 32 - 1),
-    start: checkDirections('start', options.start, run.members, run)?.native ?? null,
+    stream: checkSeed(options.seed),
+    start: checkDirections('start', options.start, run.members, run),
   };
 }
 
@@ -142,19 +130,8 @@ export async function hessianEigenvalues(
   options: HessianEigenvaluesOptions = {},
 ): Promise<HessianEigenvalues> {
   const { stream, ...search } = checkOptions(run, data, options);
-  const { programs, request } = hessianRequest(run, data, options);
-  using _ = programs;
-  const { onProgress } = options;
-  const eta = stopwatch();
-  const report = (fields: number[]) => {
-    const [member, members, step, steps, fraction, eigenvalue, residual] = fields as [
-      ...[number, number, number, number, number, number, number],
-    ];
-    onProgress!({ member, members, step, steps, fraction, eta: eta(fraction), eigenvalue, residual });
-  };
-  const found = await awaitJob(
-    () => loadNative().eigenvalues({ ...request, ...probeRequest(run, stream), ...search }, onProgress && report),
-    options.signal,
+  const found = await measureHessian(run, data, options, eigenvalueProgress, (request, report) =>
+    loadNative().eigenvalues({ ...request, ...probeRequest(run, stream), ...search }, report),
   );
   return {
     eigenvalues: found.map((f) => f.values),
@@ -163,4 +140,11 @@ export async function hessianEigenvalues(
     iterations: found.map((f) => f.iterations),
     history: found.map((f) => f.history),
   };
+}
+
+function eigenvalueProgress(fields: number[], eta: Eta): EigenvalueProgress {
+  const [member, members, step, steps, fraction, eigenvalue, residual] = fields as [
+    ...[number, number, number, number, number, number, number],
+  ];
+  return { member, members, step, steps, fraction, eta: eta(fraction), eigenvalue, residual };
 }

@@ -1,19 +1,11 @@
 /** Curvature of the loss: Hessian-vector products and the trace, per member, over any number of samples. */
-import { checkInteger, checkNumber, checkObject, checkOneOf, invalidArgument } from '../errors.js';
+import { checkNumber, checkOneOf, invalidArgument } from '../errors.js';
 import type { DataSplit } from '../data/dataset.js';
 import { Vector } from '../graph/vector.js';
 import { loadNative } from '../load.js';
-import { awaitJob } from '../train/job.js';
 import type { Run } from '../train/run.js';
-import {
-  checkDirections,
-  checkMeasured,
-  hessianRequest,
-  probeRequest,
-  sampleKeys,
-  stopwatch,
-  type SampleOptions,
-} from './samples.js';
+import { measureHessian, probeRequest, type Eta } from './measureHessian.js';
+import { checkCount, checkDirections, checkMeasure, checkSeed, type SampleOptions } from './options.js';
 
 const methods = ['hutchinson', 'pyhessian'] as const;
 
@@ -83,34 +75,29 @@ export async function hessianTrace(
   data: DataSplit,
   options: HessianTraceOptions = {},
 ): Promise<HessianTrace> {
-  checkObject('options', options, [...sampleKeys, 'probes', 'method', 'rtol', 'block', 'seed', 'vectors']);
-  checkMeasured(run, data, options.onProgress);
-  const probes = checkInteger('probes', options.probes ?? 100, 1, 2 ** 31 - 1);
+  checkMeasure(run, data, options, ['probes', 'method', 'rtol', 'block', 'seed', 'vectors']);
+  const probes = checkCount('probes', options.probes, 100);
   const pyhessian = checkOneOf('method', options.method ?? 'hutchinson', methods) === 'pyhessian';
   const rtol = checkNumber('rtol', options.rtol ?? (pyhessian ? 1e-3 : 0), 0, Number.MAX_VALUE);
-  const block = checkInteger('block', options.block ?? 16, 1, 2 ** 31 - 1);
-  const stream = checkInteger('seed', options.seed ?? 0, 0, 2 ** 32 - 1);
-  const vectors = checkDirections('vectors', options.vectors, run.members * probes, run)?.native ?? null;
-  const { onProgress } = options;
-  const eta = stopwatch();
-  const report = (fields: number[]) => {
-    const [member, members, samples, most, fraction, trace, standardError] = fields as [
-      ...[number, number, number, number, number, number, number],
-    ];
-    onProgress!({ member, members, samples, probes: most, fraction, eta: eta(fraction), trace, standardError });
-  };
-  const { programs, request } = hessianRequest(run, data, options);
-  using _ = programs;
+  const block = checkCount('block', options.block, 16);
+  const stream = checkSeed(options.seed);
+  const vectors = checkDirections('vectors', options.vectors, run.members * probes, run);
   const estimate = { probes, block, rtol, pyhessian, vectors };
-  const estimates = await awaitJob(
-    () => loadNative().hutchinson({ ...request, ...probeRequest(run, stream), ...estimate }, onProgress && report),
-    options.signal,
+  const estimates = await measureHessian(run, data, options, traceProgress, (request, report) =>
+    loadNative().hutchinson({ ...request, ...probeRequest(run, stream), ...estimate }, report),
   );
   return {
     trace: estimates.map((e) => e.trace),
     standardError: estimates.map((e) => e.standardError),
     samples: estimates.map((e) => e.samples),
   };
+}
+
+function traceProgress(fields: number[], eta: Eta): TraceProgress {
+  const [member, members, samples, probes, fraction, trace, standardError] = fields as [
+    ...[number, number, number, number, number, number, number],
+  ];
+  return { member, members, samples, probes, fraction, eta: eta(fraction), trace, standardError };
 }
 
 /**
@@ -135,21 +122,14 @@ export async function hvp(
   directions: Vector,
   options: SampleOptions & { onProgress?: (fraction: number) => void } = {},
 ): Promise<Vector> {
-  checkObject('options', options, sampleKeys);
-  checkMeasured(run, data, options.onProgress);
-  const { onProgress } = options;
+  checkMeasure(run, data, options, []);
   if (!(directions instanceof Vector)) throw invalidArgument('directions', 'a Vector', directions);
-  const { programs, request } = hessianRequest(run, data, options);
-  using _ = programs;
   const result = new Vector('float64', run.members, run.vectors.params.size);
   try {
-    await awaitJob(
-      () =>
-        loadNative().hvp(
-          { ...request, directions: directions.native, result: result.native },
-          onProgress && (([fraction]) => onProgress(fraction!)),
-        ),
-      options.signal,
+    const [input, output] = [directions.native, result.native];
+    const fraction = (fields: number[]) => fields[0]!;
+    await measureHessian(run, data, options, fraction, (request, report) =>
+      loadNative().hvp({ ...request, directions: input, result: output }, report),
     );
     return result;
   } catch (error) {

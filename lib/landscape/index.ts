@@ -8,5 +8,5 @@ export {
   type SpectrumEnd,
 } from './eigenvalues.js';
 export { hessianTrace, hvp, type HessianTrace, type HessianTraceOptions, type TraceProgress } from './hessian.js';
-export type { SampleOptions } from './samples.js';
+export type { SampleOptions } from './options.js';
 export { hessianSpectrum, type HessianSpectrumOptions, type Spectrum, type SpectrumProgress } from './spectrum.js';

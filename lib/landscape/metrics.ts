@@ -4,7 +4,7 @@ import type { DataSplit } from '../data/dataset.js';
 import type { Run } from '../train/run.js';
 import { hessianEigenvalues, type HessianEigenvaluesOptions, type SpectrumEnd } from './eigenvalues.js';
 import { hessianTrace, type HessianTraceOptions } from './hessian.js';
-import type { SampleOptions } from './samples.js';
+import type { SampleOptions } from './options.js';
 import { hessianSpectrum } from './spectrum.js';
 
 /** What can be asked of metrics; one takes {@link SampleOptions}, `seed`, `onProgress` and those that its row names. */

@@ -1,19 +1,11 @@
 /** The density of the Hessian's eigenvalues, per member. */
-import { checkInteger, checkNumber, checkObject } from '../errors.js';
+import { checkInteger, checkNumber } from '../errors.js';
 import type { DataSplit } from '../data/dataset.js';
 import type { Vector } from '../graph/vector.js';
 import { loadNative } from '../load.js';
-import { awaitJob } from '../train/job.js';
 import type { Run } from '../train/run.js';
-import {
-  checkDirections,
-  checkMeasured,
-  hessianRequest,
-  probeRequest,
-  sampleKeys,
-  stopwatch,
-  type SampleOptions,
-} from './samples.js';
+import { measureHessian, probeRequest, type Eta } from './measureHessian.js';
+import { checkCount, checkDirections, checkMeasure, checkSeed, type SampleOptions } from './options.js';
 
 /** Where an estimate of spectra is. */
 export interface SpectrumProgress {
@@ -91,28 +83,23 @@ export async function hessianSpectrum(
   data: DataSplit,
   options: HessianSpectrumOptions = {},
 ): Promise<Spectrum[]> {
-  checkObject('options', options, [...sampleKeys, 'runs', 'steps', 'bins', 'sigma', 'block', 'seed', 'start']);
-  checkMeasured(run, data, options.onProgress);
-  const runs = checkInteger('runs', options.runs ?? 1, 1, 2 ** 31 - 1);
+  checkMeasure(run, data, options, ['runs', 'steps', 'bins', 'sigma', 'block', 'seed', 'start']);
+  const runs = checkCount('runs', options.runs, 1);
   const estimate = {
     runs,
-    steps: checkInteger('steps', options.steps ?? 100, 1, 2 ** 31 - 1),
+    steps: checkCount('steps', options.steps, 100),
     bins: checkInteger('bins', options.bins ?? 10_000, 2, 2 ** 24),
     sigma: options.sigma === undefined ? 0 : checkNumber('sigma', options.sigma, Number.MIN_VALUE, Number.MAX_VALUE),
-    block: checkInteger('block', options.block ?? 4, 1, 2 ** 31 - 1),
-    start: checkDirections('start', options.start, run.members * runs, run)?.native ?? null,
+    block: checkCount('block', options.block, 4),
+    start: checkDirections('start', options.start, run.members * runs, run),
   };
-  const stream = checkInteger('seed', options.seed ?? 0, 0, 2 ** 32 - 1);
-  const { programs, request } = hessianRequest(run, data, options);
-  using _ = programs;
-  const { onProgress } = options;
-  const eta = stopwatch();
-  const report = (fields: number[]) => {
-    const [member, members, step, steps, fraction] = fields as [number, number, number, number, number];
-    onProgress!({ member, members, step, steps, fraction, eta: eta(fraction) });
-  };
-  return awaitJob(
-    () => loadNative().spectrum({ ...request, ...probeRequest(run, stream), ...estimate }, onProgress && report),
-    options.signal,
+  const stream = checkSeed(options.seed);
+  return await measureHessian(run, data, options, spectrumProgress, (request, report) =>
+    loadNative().spectrum({ ...request, ...probeRequest(run, stream), ...estimate }, report),
   );
+}
+
+function spectrumProgress(fields: number[], eta: Eta): SpectrumProgress {
+  const [member, members, step, steps, fraction] = fields as [number, number, number, number, number];
+  return { member, members, step, steps, fraction, eta: eta(fraction) };
 }

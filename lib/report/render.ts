@@ -1,6 +1,7 @@
 /** Rendering of figures: a Vega-Lite specification to SVG, and SVG to PNG, by optional packages. */
 import { fileURLToPath } from 'node:url';
 import { checkNumber, checkObject, checkString, PtmzError } from '../errors.js';
+import { loadPeer } from '../peer.js';
 import type { VegaLiteSpec } from './phaseFigure.js';
 
 /** The few functions of the packages that are used; the packages themselves may not be there. */
@@ -20,23 +21,6 @@ interface VegaLite {
 }
 interface Resvg {
   Resvg: new (svg: string, options: object) => { render(): { asPng(): Uint8Array } };
-}
-
-type Load = (name: string) => Promise<unknown>;
-const load: Load = (name) => import(name);
-
-/** An optional package. @internal */
-export async function loadPeer<T>(name: string, user: string, from: Load = load): Promise<T> {
-  try {
-    const found = (await from(name)) as T & { default?: T };
-    return found.default ?? found;
-  } catch (cause) {
-    throw new PtmzError(
-      'MISSING_PEER',
-      `${user} needs the package ${name}, which could not be loaded: ${(cause as Error).message.split('\n')[0]}`,
-      { hint: 'npm install vega vega-lite @resvg/resvg-js', cause },
-    );
-  }
 }
 
 /**

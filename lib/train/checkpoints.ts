@@ -10,6 +10,7 @@ import {
   syncDirectory,
   writeDirectoryAtomic,
 } from '../formats/atomicFile.js';
+import { lockDirectory, type DirectoryLock } from '../formats/directoryLock.js';
 import { formatCheckpoint, readCheckpoint, runDigest, type Checkpoint } from './checkpoint.js';
 import type { Run } from './run.js';
 
@@ -51,14 +52,16 @@ export function newestCheckpoint(directory: string): { checkpoint: Checkpoint; d
   throw damaged[0]!;
 }
 
-/** Where and how a run is saved while it trains. */
-export class CheckpointDirectory {
+/** Where and how a run is saved while it trains; locked until it is disposed of. */
+export class CheckpointDirectory implements Disposable {
+  readonly #lock: DirectoryLock;
+
   /**
    * Makes the directory and checks that the run may be saved there.
    *
    * @param keep checkpoints that stay, at least 1
-   * @throws PtmzError `NOT_WRITABLE`, `DISK_FULL`, `IO_ERROR`, and `CHECKPOINT_MISMATCH` where it holds those of another
-   * run or later ones of this run
+   * @throws PtmzError `NOT_WRITABLE`, `DISK_FULL`, `IO_ERROR`, `BUSY` where another run is saved there at the moment, and
+   * `CHECKPOINT_MISMATCH` where it holds checkpoints of another run or later ones of this run
    */
   constructor(
     readonly path: string,
@@ -66,6 +69,22 @@ export class CheckpointDirectory {
     readonly keep: number,
   ) {
     makeWritable(path);
+    this.#lock = lockDirectory(path);
+    try {
+      this.#check();
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Lets others in. */
+  [Symbol.dispose](): void {
+    this.#lock[Symbol.dispose]();
+  }
+
+  #check(): void {
+    const { path, run } = this;
     if (listCheckpoints(path).length === 0) return;
     let newest: Checkpoint;
     try {
@@ -90,8 +109,10 @@ export class CheckpointDirectory {
    * Saves the run; on return the checkpoint survives a power cut, and older ones beyond `keep` are gone.
    *
    * @returns the checkpoint's path
+   * @throws PtmzError as the constructor
    */
   save(): string {
+    this.#lock.check();
     const target = join(this.path, nameOf(this.run));
     if (existsSync(target) && this.#isWhole(target)) syncDirectory(this.path);
     else writeDirectoryAtomic(target, formatCheckpoint(this.run));

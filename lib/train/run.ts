@@ -159,7 +159,7 @@ export class Run implements Disposable {
 
   /** Whether all epochs are done, or every member has diverged. */
   get finished(): boolean {
-    return this.history.length === this.settings.epochs || this.divergedAt.every((step) => step !== null);
+    return this.#epochsDone === this.settings.epochs || this.divergedAt.every((step) => step !== null);
   }
 
   /** Per member: the step (from 0) whose loss, gradient or update was not finite, or null. The state before it is kept. */
@@ -170,10 +170,14 @@ export class Run implements Disposable {
     });
   }
 
+  // Of the state itself: the records of a loaded run are read when they are asked for.
+  get #epochsDone(): number {
+    return this.#live.state.toArray(0)[1]!;
+  }
+
   #readHistory(): void {
-    const { state, history } = this.#live;
-    const epochs = state.toArray(0)[1]!;
-    while (this.#records.length < epochs) {
+    const { history } = this.#live;
+    while (this.#records.length < this.#epochsDone) {
       const row = history.toArray(this.#records.length);
       this.#records.push(toRecord(this.#records.length + 1, Array.from(row)));
     }
@@ -182,11 +186,12 @@ export class Run implements Disposable {
   /**
    * Trains until the last epoch is done. After an abort the run holds whole steps and `train` goes on from there; the
    * result is the same as without the interruption. With `saveTo` it saves itself on the way, at the end, and before it
-   * rejects because of an aborted signal; a full disk makes it pause (see `whenDiskFull`).
+   * rejects because of an aborted signal; a full disk makes it pause (see `whenDiskFull`). Where no step is left to do it
+   * returns at once and saves nothing; `save` does.
    *
    * @throws PtmzError `BUSY` while a job uses this run, `OUT_OF_MEMORY`, `INDEX_OUT_OF_RANGE`, `DISPOSED`; of `saveTo`
-   * `NOT_WRITABLE`, `CHECKPOINT_MISMATCH`, `DISK_FULL`, `IO_ERROR`; with an aborted signal it rejects with
-   * `signal.reason`
+   * `BUSY` while another run is saved there, `NOT_WRITABLE`, `CHECKPOINT_MISMATCH`, `DISK_FULL`, `IO_ERROR`; with an
+   * aborted signal it rejects with `signal.reason`
    */
   async train(options: RunTrainOptions = {}): Promise<this> {
     checkObject('options', options, ['signal', 'threads', 'memoryLimit', 'until', 'onProgress', ...saveKeys]);
@@ -197,7 +202,8 @@ export class Run implements Disposable {
       throw invalidArgument('onProgress', 'a function', onProgress);
     const plan = checkSaveOptions(options, Math.ceil(this.data.train.count / this.settings.batchSize));
     if (this.#busy) throw new PtmzError('BUSY', 'This run is in training');
-    const directory = plan && new CheckpointDirectory(plan.directory, this, plan.keep);
+    using directory = plan && new CheckpointDirectory(plan.directory, this, plan.keep);
+    if (this.finished || this.step >= until) return this;
     const { settings, data, members } = this;
     const vectors = this.#live;
     const { model, batchSize, dtype } = settings;
@@ -294,7 +300,8 @@ export class Run implements Disposable {
   async save(directory: string): Promise<SavedCheckpoint> {
     checkString('directory', directory);
     if (this.#busy) throw new PtmzError('BUSY', 'This run is in training');
-    const path = new CheckpointDirectory(directory, this, Infinity).save();
+    using target = new CheckpointDirectory(directory, this, Infinity);
+    const path = target.save();
     return { path, step: this.step, epoch: this.history.length };
   }
 

@@ -37,17 +37,25 @@ export interface Cell {
   name: string;
 }
 
+/** What can be checked before the images are read. */
+export type GridSettings = Omit<Grid, 'data' | 'hessian'>;
+
+/** Throws `INVALID_ARGUMENT` naming the setting. */
+export function checkSettings({ widths, batchSizes, seeds, epochs, lr }: GridSettings): void {
+  checkList('widths', widths, 1);
+  checkList('batchSizes', batchSizes, 1);
+  checkList('seeds', seeds, 0, 2 ** 32 - 1);
+  checkInteger('epochs', epochs, 1);
+  checkNumber('lr', lr, 0, Number.MAX_VALUE);
+}
+
 /**
  * Checks a grid before any work.
  *
  * @throws PtmzError `INVALID_ARGUMENT` naming the setting
  */
 export function checkGrid(grid: Grid): Grid {
-  checkList('widths', grid.widths, 1);
-  checkList('batchSizes', grid.batchSizes, 1);
-  checkList('seeds', grid.seeds, 0, 2 ** 32 - 1);
-  checkInteger('epochs', grid.epochs, 1);
-  checkNumber('lr', grid.lr, 0, Number.MAX_VALUE);
+  checkSettings(grid);
   checkInteger('hessian.samples', grid.hessian.samples, 1, grid.data.train.count);
   checkInteger('hessian.probes', grid.hessian.probes, 2);
   checkInteger('hessian.steps', grid.hessian.steps, 1);

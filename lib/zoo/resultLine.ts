@@ -2,7 +2,7 @@
 import type { Run } from '../train/run.js';
 import { memberConfig, type Cell, type Grid, type Params } from './grid.js';
 
-/** Curvature of every member; null where it could not be measured. */
+/** Curvature of every member; null where it could not be measured, as for one that diverged. */
 export interface Curvature {
   trace: (number | null)[];
   traceError: (number | null)[];
@@ -51,15 +51,14 @@ export function meanOf(values: readonly (number | null)[]): number | null {
 
 const log = (value: number | null) => (value === null ? null : finite(Math.log(value)));
 
-/** All lines of a trained cell, member by member. A member that diverged has no curvature. */
+/** All lines of a trained cell, member by member. */
 export function describeCell(grid: Grid, cell: Cell, run: Run, curvature: Curvature): ResultLine[] {
   const { history, divergedAt } = run;
-  const alive = (values: (number | null)[]) => values.map((v, m) => (divergedAt[m] === null ? finite(v) : null));
   const [trace, error, top, residual] = [
-    alive(curvature.trace),
-    alive(curvature.traceError),
-    alive(curvature.topEigenvalue),
-    alive(curvature.topResidual),
+    curvature.trace.map(finite),
+    curvature.traceError.map(finite),
+    curvature.topEigenvalue.map(finite),
+    curvature.topResidual.map(finite),
   ];
   const logTrace = log(meanOf(trace));
   const logTop = log(meanOf(top));

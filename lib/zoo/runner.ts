@@ -1,28 +1,34 @@
 /** runZoo: trains and measures the cells of a zoo that are missing, one after the other. */
 import { existsSync } from 'node:fs';
 import { PtmzError } from '../errors.js';
-import { hessianEigenvalues } from '../landscape/eigenvalues.js';
-import { hessianTrace } from '../landscape/hessian.js';
+import type { DiskFullError } from '../formats/diskSpace.js';
+import { hessianEigenvalues, type EigenvalueProgress } from '../landscape/eigenvalues.js';
+import { hessianTrace, type TraceProgress } from '../landscape/hessian.js';
 import { listCheckpoints } from '../train/checkpoints.js';
 import { loadRun } from '../train/loadRun.js';
 import { prepareResNet } from '../train/presets.js';
+import type { TrainProgress } from '../train/progress.js';
 import type { Run } from '../train/run.js';
+import { Survivors } from '../train/survivors.js';
 import { cellsOf, type Cell, type Grid } from './grid.js';
 import { describeCell, type Curvature, type ResultLine } from './resultLine.js';
 import type { ZooStore } from './store.js';
 import { stageCost, stages, usualSteps, Workload, type Stage } from './workload.js';
 
-/** Where the whole zoo is, and what is under way. */
-export interface ZooProgress {
+/** What is under way, and where it is. */
+export type StageProgress =
+  | { stage: 'training'; own: TrainProgress }
+  | { stage: 'trace'; own: TraceProgress }
+  | { stage: 'eigenvalue'; own: EigenvalueProgress };
+
+/** Where the whole zoo is. */
+export type ZooProgress = StageProgress & {
   cell: Cell;
-  stage: Stage;
   /** Of the whole zoo, with the cells that were finished before. */
   fraction: number;
   /** Expected seconds to the end of the whole zoo. */
   eta: number;
-  /** Short facts for people, such as the losses. */
-  details: string;
-}
+};
 
 /** What {@link runZoo} tells, and how it is stopped. */
 export interface ZooOptions {
@@ -31,6 +37,8 @@ export interface ZooOptions {
   onBegin?: (cell: Cell, position: number, cells: number) => void;
   onProgress?: (progress: ZooProgress) => void;
   onFinish?: (cell: Cell, lines: readonly ResultLine[]) => void;
+  /** A training pauses; without it the process warns. */
+  onDiskFull?: (error: DiskFullError) => void;
   /** What a user should know, such as a damaged checkpoint that was passed over. */
   onWarning?: (message: string) => void;
 }
@@ -80,14 +88,9 @@ class CellJob {
     readonly options: ZooOptions,
   ) {}
 
-  /** Says how far a stage is; its cost is what of it is left to do. */
-  #reporter(stage: Stage, cost: number) {
-    return (part: number, details: string) =>
-      this.options.onProgress?.({ cell: this.cell, stage, details, ...this.work.progress(cost * part) });
-  }
-
-  get #signal(): { signal?: AbortSignal } {
-    return this.options.signal ? { signal: this.options.signal } : {};
+  /** Says where a stage is, with this much of the work done since it began. */
+  #report(progress: StageProgress, done: number): void {
+    this.options.onProgress?.({ cell: this.cell, ...progress, ...this.work.progress(done) });
   }
 
   /** Trains what is left to train, and saves every epoch. */
@@ -96,55 +99,53 @@ class CellJob {
     const whole = stageCost(this.grid, this.cell, 'training');
     const before = run.finished ? 1 : run.step / run.schedules[0]!.lr.length;
     work.skip(whole * before);
-    const report = this.#reporter('training', whole);
+    const { signal, onDiskFull } = this.options;
     await run.train({
-      ...this.#signal,
+      signal,
       saveTo,
       keep: 1,
-      onProgress: (p) => {
-        const speed = `${Math.round(p.samplesPerSecond).toLocaleString('en')} images/s`;
-        report(p.step / p.steps - before, `epoch ${p.epoch}/${p.epochs}  loss ${short(p.loss)}  ${speed}`);
-      },
+      onDiskFull,
+      onProgress: (own) => this.#report({ stage: 'training', own }, whole * (own.step / own.steps - before)),
     });
     work.finish(whole * (1 - before));
   }
 
-  /** The curvature of every member. */
+  /** The curvature of every member that has not diverged. */
   async measure(): Promise<Curvature> {
-    const { run, grid } = this;
+    const { grid, options } = this;
     const { samples, probes, steps, tolerance } = grid.hessian;
-    const shared = { ...this.#signal, samples };
-    const trace = await this.#measured('trace', (report) =>
+    const shared = { signal: options.signal, samples };
+    using survivors = new Survivors(this.run);
+    const trace = await this.#measured('trace', survivors, (run, cost) =>
       hessianTrace(run, grid.data.train, {
         ...shared,
         probes,
-        onProgress: (p) => report(p.fraction, `Hessian trace of network ${p.member + 1}/${p.members}`),
+        onProgress: (own) => this.#report({ stage: 'trace', own }, cost * own.fraction),
       }),
     );
-    const top = await this.#measured('eigenvalue', (report) =>
+    const top = await this.#measured('eigenvalue', survivors, (run, cost) =>
       hessianEigenvalues(run, grid.data.train, {
         ...shared,
         steps,
         tolerance,
-        onProgress: (p) => {
-          const part = (p.member + Math.min(1, p.step / usualSteps)) / p.members;
-          report(part, `top eigenvalue of network ${p.member + 1}/${p.members}`);
+        onProgress: (own) => {
+          const part = (own.member + Math.min(1, own.step / usualSteps)) / own.members;
+          this.#report({ stage: 'eigenvalue', own }, cost * part);
         },
       }),
     );
-    const none = () => run.seeds.map(() => null);
     return {
-      trace: trace?.trace ?? none(),
-      traceError: trace?.standardError ?? none(),
-      topEigenvalue: top?.eigenvalues.map(([value]) => value!) ?? none(),
-      topResidual: top?.residuals.map(([value]) => value!) ?? none(),
+      trace: survivors.ofAll(trace?.trace ?? []),
+      traceError: survivors.ofAll(trace?.standardError ?? []),
+      topEigenvalue: survivors.ofAll(top?.eigenvalues.map(([value]) => value!) ?? []),
+      topResidual: survivors.ofAll(top?.residuals.map(([value]) => value!) ?? []),
     };
   }
 
-  async #measured<T>(stage: Stage, measure: (report: (part: number, details: string) => void) => Promise<T>) {
+  async #measured<T>(stage: Stage, survivors: Survivors, measure: (run: Run, cost: number) => Promise<T>) {
     const cost = stageCost(this.grid, this.cell, stage);
     try {
-      return await measure(this.#reporter(stage, cost));
+      return survivors.members.length > 0 ? await measure(survivors.run, cost) : undefined;
     } catch (error) {
       // Parameters near overflow, before a member diverged: there is no curvature, but the zoo goes on.
       if (!(error instanceof PtmzError) || error.code !== 'NON_FINITE') throw error;
@@ -155,5 +156,3 @@ class CellJob {
     }
   }
 }
-
-const short = (values: readonly number[]) => values.map((x) => (Number.isNaN(x) ? '-' : x.toPrecision(3))).join(' ');

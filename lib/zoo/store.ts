@@ -1,5 +1,5 @@
 /**
- * ZooStore: the folder of a zoo, which is all of its state.
+ * ZooStore: the folder of a zoo, which is all of its state; locked until it is disposed of.
  *
  *     params.json                            the settings; another zoo does not get in
  *     result.json                            a line per member and epoch of every finished cell
@@ -10,18 +10,20 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { PtmzError } from '../errors.js';
 import { attempt, disk, makeWritable, writeFileAtomic } from '../formats/atomicFile.js';
+import { lockDirectory, type DirectoryLock } from '../formats/directoryLock.js';
 import { cellsOf, gridParams, type Cell, type Grid } from './grid.js';
 import { parseLine, type ResultLine } from './resultLine.js';
 import { formatCsv, summarise, type CellSummary } from './summary.js';
 
-export class ZooStore {
+export class ZooStore implements Disposable {
   readonly #finished = new Map<string, readonly ResultLine[]>();
+  readonly #lock: DirectoryLock;
 
   /**
    * Opens the folder of a zoo, or makes it.
    *
    * @throws PtmzError `CHECKPOINT_MISMATCH` where it holds a zoo of other settings, naming those; `DATA_MALFORMED` where
-   * its files are damaged; `NOT_WRITABLE`, `DISK_FULL`, `IO_ERROR`
+   * its files are damaged; `BUSY` where a process is at work there; `NOT_WRITABLE`, `DISK_FULL`, `IO_ERROR`
    */
   constructor(
     readonly directory: string,
@@ -30,8 +32,19 @@ export class ZooStore {
     const path = this.path('params.json');
     if (existsSync(path)) checkSame(path, readParams(path), gridParams(grid));
     makeWritable(directory);
-    if (existsSync(path)) this.#readResults();
-    else this.write('params.json', `${JSON.stringify(gridParams(grid), null, 2)}\n`);
+    this.#lock = lockDirectory(directory);
+    try {
+      if (existsSync(path)) this.#readResults();
+      else this.write('params.json', `${JSON.stringify(gridParams(grid), null, 2)}\n`);
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Lets others in. */
+  [Symbol.dispose](): void {
+    this.#lock[Symbol.dispose]();
   }
 
   path(name: string): string {
@@ -60,6 +73,7 @@ export class ZooStore {
 
   /** Records a cell; on return a power cut does not take it back. */
   finish(cell: Cell, lines: readonly ResultLine[]): void {
+    this.#lock.check();
     this.#finished.set(cell.name, lines);
     const all = cellsOf(this.grid).flatMap(({ name }) => this.#finished.get(name) ?? []);
     this.write('cells.csv', formatCsv(this.summaries()));

@@ -23,7 +23,7 @@ describe('the table', () => {
   test('op.def was read', () => expect(operators.length).toBeGreaterThan(30));
 
   test.each(operators)('$name has a row with at least 3 shapes', ({ name, differentiable }) => {
-    if (name === 'random') return; // has no derivative and no reference: see graph.test.ts
+    if (name === 'random') return; // has no derivative and no reference: see programs.test.ts
     const rows = [...primitives, ...composites].filter((row) => row.op === name || (name === 'fused' && row.fused));
     const fitting = rows.filter((row) => !differentiable || row.differentiable !== false);
     expect(fitting.flatMap((row) => row.cases).length).toBeGreaterThanOrEqual(3);

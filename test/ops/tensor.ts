@@ -136,3 +136,18 @@ export function uniform(seed: number, length: number, low = -1, high = 1): numbe
     return low + (((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * (high - low);
   });
 }
+
+/** Squared distances from the mean. */
+export const squares = (x: number[]) => x.map((v) => (v - average(x)) ** 2);
+
+/** exp(x) / sum(exp(x)) along an axis. */
+export function softmaxOf(x: Tensor, axis: number): Tensor {
+  const powers = map((a) => Math.exp(a!), x);
+  return map((a, b) => a! / b!, powers, reduce(powers, [axis], total));
+}
+
+/** (x - mean) / sqrt(variance + eps) over some axes. */
+export const normalised = (x: Tensor, axes: number[], eps: number): Tensor => {
+  const variance = reduce(x, axes, (e) => average(squares(e)));
+  return map((a, m, v) => (a! - m!) / Math.sqrt(v! + eps), x, reduce(x, axes, average), variance);
+};

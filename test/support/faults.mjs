@@ -1,4 +1,4 @@
-/** Faults put in the way of a checkpoint: the n-th call to the disk fails, a bit turns over. */
+/** Faults put in the way of a checkpoint: the n-th call to the disk fails, the disk is full, a bit turns over. */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -28,6 +28,20 @@ export function failNthCall(disk, n, code) {
     });
   }
   return fault;
+}
+
+/**
+ * Makes the disk full for the tensors of checkpoints; smaller files still fit.
+ * @param {Disk} disk the table of calls
+ * @returns {() => void} makes room
+ */
+export function fillDisk(disk) {
+  const { open } = disk;
+  disk.open = (path, flags) => {
+    if (!path.endsWith('.safetensors')) return open(path, flags);
+    throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+  };
+  return () => void (disk.open = open);
 }
 
 /**

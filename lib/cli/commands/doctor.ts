@@ -8,7 +8,7 @@ import { PtmzError } from '../../errors.js';
 import { loadNative } from '../../load.js';
 import type { NativeAddon } from '../../native.js';
 import { withExamples, type AddCommand } from '../command.js';
-import { alignPairs } from '../output.js';
+import { alignPairs } from '../table.js';
 
 /** What `ptmz doctor --json` prints. */
 interface Report {

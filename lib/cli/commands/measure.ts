@@ -14,14 +14,14 @@ import {
   type MetricOptions,
 } from '../../landscape/metrics.js';
 import type { Run } from '../../train/run.js';
-import { selectMembers } from '../../train/subset.js';
-import { withExamples, type AddCommand } from '../command.js';
+import { Survivors } from '../../train/survivors.js';
+import { helpSection, withExamples, type AddCommand } from '../command.js';
 import { addDataOptions, type DataOptions } from '../dataOptions.js';
 import { stopOnInterrupt } from '../interrupt.js';
 import { integer, names } from '../options.js';
-import { createProgress, type Progress } from '../progress.js';
+import { createProgress, secondsSince, type Progress } from '../progress.js';
 import { openRun } from '../savedRun.js';
-import { formatDuration, formatNumber, formatTable, type Column } from '../table.js';
+import { formatCount, formatDuration, formatNumber, formatTable, type Column } from '../table.js';
 
 interface Options extends DataOptions, Omit<MetricOptions, 'signal' | 'onProgress' | 'memoryLimit'> {
   only: string[];
@@ -73,12 +73,11 @@ export const addMeasure: AddCommand = (program) => {
 };
 
 function describeMetrics(): string {
-  const width = Math.max(...Object.keys(metrics).map((name) => name.length));
   const rows = Object.entries(metrics).map(([name, { description, methods }]) => {
     const choices = methods ? `; --method ${methods.join(', ')}` : '';
-    return `  ${name.padEnd(width)}  ${description}${choices}`;
+    return [name, `${description}${choices}`] as const;
   });
-  return `\nMetrics:\n${rows.join('\n')}`;
+  return helpSection('Metrics', rows);
 }
 
 async function measure(path: string, options: Options): Promise<void> {
@@ -94,35 +93,27 @@ async function measure(path: string, options: Options): Promise<void> {
     using run = opened.run;
     const split = run.data[options.split];
     if (!split) throw unexpected('--split', `train: ${run.data.name} has no test images`, options.split);
-    const alive = membersToMeasure(run);
-    using population = alive.length < run.members ? selectMembers(run, alive) : undefined;
-    for (const [name, own] of chosen) await checkMetric(name, population ?? run, split, own);
+    using survivors = new Survivors(run);
+    const population = survivors.run;
+    sayLeftOut(run);
+    for (const [name, own] of chosen) await checkMetric(name, population, split, own);
     const measured: Measured[] = [];
     try {
-      await measureAll(population ?? run, split, chosen, progress, interrupt.signal, measured);
+      await measureAll(population, split, chosen, progress, interrupt.signal, measured);
     } finally {
       progress.stop();
       const missing = [...chosen.keys()].slice(measured.length);
-      report(run, options, { path, alive, measured, missing, seconds: secondsSince(began) });
+      report(options, { path, survivors, measured, missing, seconds: secondsSince(began) });
     }
   } catch (error) {
     progress.stop();
-    if (interrupt.exitCode === undefined || error !== interrupt.signal.reason) throw error;
+    if (!interrupt.caused(error)) throw error;
   }
-  if (interrupt.exitCode !== undefined) process.exitCode = interrupt.exitCode;
 }
 
-const secondsSince = (began: number) => (performance.now() - began) / 1000;
-
-/** One member that has diverged, and has no finite Hessian, would be the end of it for all. */
-function membersToMeasure(run: Run): number[] {
-  const diverged = run.divergedAt;
-  const alive = [...run.seeds.keys()].filter((m) => diverged[m] === null);
-  if (alive.length === 0) throw new PtmzError('NON_FINITE', 'every member of the run has diverged');
-  if (alive.length === run.members) return alive;
-  const left = run.seeds.flatMap((seed, m) => (diverged[m] === null ? [] : [`seed ${seed} (step ${diverged[m]})`]));
-  process.stderr.write(`left out, as diverged: ${left.join(', ')}\n`);
-  return alive;
+function sayLeftOut({ seeds, divergedAt }: Run): void {
+  const left = seeds.flatMap((seed, m) => (divergedAt[m] === null ? [] : [`seed ${seed} (step ${divergedAt[m]})`]));
+  if (left.length > 0) process.stderr.write(`left out, as diverged: ${left.join(', ')}\n`);
 }
 
 /** Proves that the results can be written before hours are spent on them. */
@@ -148,9 +139,8 @@ async function measureAll(
   for (const [index, [name, options]] of [...chosen].entries()) {
     const own = products[index]!;
     const began = performance.now();
-    progress.begin(
-      `[${index + 1}/${chosen.size}] ${name} on ${(options.samples ?? split.count).toLocaleString('en')} images`,
-    );
+    const images = formatCount(options.samples ?? split.count, 'image');
+    progress.begin(`[${index + 1}/${chosen.size}] ${name} on ${images}`);
     const onProgress = ({ fraction, eta }: { fraction: number; eta: number }) => {
       const now = done + fraction * own;
       // Later metrics are expected to need as long for a product as those before.
@@ -167,14 +157,15 @@ async function measureAll(
 interface Outcome {
   path: string;
   /** The members that were measured; a result has one entry for each of these. */
-  alive: readonly number[];
+  survivors: Survivors;
   measured: readonly Measured[];
   /** Names of metrics that were not measured: the work was stopped, or failed. */
   missing: readonly string[];
   seconds: number;
 }
 
-function report(run: Run, { split, out, json }: Options, { path, alive, measured, missing, seconds }: Outcome): void {
+function report({ split, out, json }: Options, { path, survivors, measured, missing, seconds }: Outcome): void {
+  const run = survivors.whole;
   const result = {
     run: resolve(path),
     ...{ model: run.model.name, parameters: run.parameterCount, step: run.step, epoch: run.history.length },
@@ -183,14 +174,14 @@ function report(run: Run, { split, out, json }: Options, { path, alive, measured
     metrics: Object.fromEntries(
       measured.map(({ name, options, seconds, members }) => [
         name,
-        { options, seconds, members: [...run.seeds.keys()].map((m) => members[alive.indexOf(m)] ?? null) },
+        { options, seconds, members: survivors.ofAll(members) },
       ]),
     ),
   };
   const text = `${JSON.stringify(result, null, 2)}\n`;
   if (json) process.stdout.write(text);
   else if (measured.length > 0)
-    console.log(`\n${formatTable(columnsOf(run, alive, measured), [...run.seeds.keys()])}\n`);
+    console.log(`\n${formatTable(columnsOf(survivors, measured), [...run.seeds.keys()])}\n`);
   if (missing.length > 0) process.stderr.write(`not measured: ${missing.join(', ')}\n`);
   if (measured.length === 0) return;
   if (out !== undefined) writeFileAtomic(out, Buffer.from(text));
@@ -198,14 +189,14 @@ function report(run: Run, { split, out, json }: Options, { path, alive, measured
 }
 
 /** A row of the table is the number of a member. */
-function columnsOf(run: Run, alive: readonly number[], measured: readonly Measured[]): Column<number>[] {
+function columnsOf({ whole, members }: Survivors, measured: readonly Measured[]): Column<number>[] {
   return [
-    { heading: 'seed', cell: (m) => String(run.seeds[m]) },
+    { heading: 'seed', cell: (m) => String(whole.seeds[m]) },
     ...measured
       .flatMap(({ columns }) => columns)
       .map((column) => ({
         heading: column.heading,
-        cell: (m: number) => formatCell(column, alive.indexOf(m)),
+        cell: (m: number) => formatCell(column, members.indexOf(m)),
       })),
   ];
 }

@@ -1,65 +1,50 @@
 /** `ptmz quickstart`: a small zoo from start to end - networks on a grid of load and temperature, measured and drawn. */
-import { InvalidArgumentError, Option } from 'commander';
 import { resolve } from 'node:path';
 import type { DataSet } from '../../data/dataset.js';
-import { digits } from '../../data/digits.js';
-import { fashionMnist } from '../../data/fashionMnist.js';
-import { checkInteger, PtmzError } from '../../errors.js';
-import { cellsOf, checkGrid, gridParams, type Grid, type HessianSettings } from '../../zoo/grid.js';
+import { dataSources } from '../../data/registry.js';
+import { PtmzError } from '../../errors.js';
+import { resnetDefaults } from '../../train/presets.js';
+import { cellsOf, checkGrid, checkSettings, gridParams, type Grid, type HessianSettings } from '../../zoo/grid.js';
 import type { ResultLine } from '../../zoo/resultLine.js';
-import { runZoo } from '../../zoo/runner.js';
+import { runZoo, type ZooProgress } from '../../zoo/runner.js';
 import { ZooStore } from '../../zoo/store.js';
 import { withExamples, type AddCommand } from '../command.js';
-import { listenForInterrupt } from '../interrupt.js';
-import { createProgress, type Progress } from '../progress.js';
-import { formatDuration, formatNumber, formatPercent } from '../table.js';
+import { addDataOptions, chooseData, readData, type ChosenData, type DataOptions } from '../dataOptions.js';
+import { endEarly, stopOnInterrupt, type Interrupt } from '../interrupt.js';
+import { integer, list } from '../options.js';
+import { createProgress, secondsSince, type Progress } from '../progress.js';
+import { formatCount, formatDuration, formatNumber, formatPercent } from '../table.js';
+import { describeTraining, sayPaused } from '../trainingProgress.js';
 import { formatPhaseTable, writePhaseFigure } from '../zooReport.js';
 
-interface Options {
+interface Options extends DataOptions {
   out: string;
-  data?: DataName;
-  samples?: number;
   epochs: number;
-  widths: number[];
-  batchSizes: number[];
-  seeds: number[];
+  widths: readonly number[];
+  batchSizes: readonly number[];
+  seeds: readonly number[];
   json?: boolean;
 }
 
-type DataName = 'fashion-mnist' | 'digits';
-
-const WIDTHS = [2, 4, 8];
-const BATCH_SIZES = [16, 64, 256];
-const SEEDS = [0, 1, 2];
+const standard = { widths: [2, 4, 8], batchSizes: [16, 64, 256], seeds: [0, 1, 2] };
+/** Training images, where nothing is said and there are as many. */
+const usualSamples = 4000;
 // Enough for the order of the cells, at a third of the whole time.
-const HESSIAN: HessianSettings = { samples: 192, probes: 16, steps: 40, tolerance: 0.01 };
-
-const integer = (low: number) => (text: string) => {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < low) throw new InvalidArgumentError(`Expected an integer >= ${low}.`);
-  return value;
-};
-// The first value of a list option takes the place of its default.
-const integers = (low: number, standard: number[]) => (text: string, previous: number[]) => [
-  ...(previous === standard ? [] : previous),
-  integer(low)(text),
-];
+const usualHessian: HessianSettings = { samples: 192, probes: 16, steps: 40, tolerance: 0.01 };
 
 export const addQuickstart: AddCommand = (program) => {
+  const { widths, batchSizes, seeds } = standard;
   const command = program
     .command('quickstart')
     .description('train a small zoo on real images, measure its loss landscape, draw its phases')
     .option('--out <dir>', 'folder of the zoo; made if needed, continued if it is there', 'quickstart')
-    .addOption(
-      new Option('--data <name>', 'images; default: Fashion-MNIST where it is installed').choices(Object.keys(readers)),
-    )
-    .option('--samples <n>', 'training images (default: 4000, or all digits); a quarter as many to test', integer(1))
     .option('--epochs <n>', 'passes over the training images', integer(1), 3)
-    .option('--widths <n...>', 'load: channels of the first stage', integers(1, WIDTHS), WIDTHS)
-    .option('--batch-sizes <n...>', 'temperature: small batches are hot', integers(1, BATCH_SIZES), BATCH_SIZES)
-    .option('--seeds <n...>', 'members of the population in each cell', integers(0, SEEDS), SEEDS)
+    .option('--widths <n...>', 'load: channels of the first stage', list(integer(1), widths), widths)
+    .option('--batch-sizes <n...>', 'temperature: small batches are hot', list(integer(1), batchSizes), batchSizes)
+    .option('--seeds <n...>', 'members of the population in each cell', list(integer(0), seeds), seeds)
     .option('--json', 'print the results as JSON')
     .action(quickstart);
+  addDataOptions(command, 'images; default: Fashion-MNIST where it is installed, or else digits');
   withExamples(command, [
     ['ptmz quickstart', 'a zoo of 27 ResNet-18s in a few minutes; after Ctrl-C the same line goes on'],
     ['ptmz quickstart --widths 2 4 --epochs 2 --out small', 'smaller and faster'],
@@ -69,99 +54,97 @@ export const addQuickstart: AddCommand = (program) => {
 
 async function quickstart(options: Options): Promise<void> {
   const began = performance.now();
-  const grid = await readGrid(options);
-  const store = new ZooStore(resolve(options.out), grid);
-  say(grid, options.out);
+  const { widths, batchSizes, seeds, epochs } = options;
+  const settings = { widths, batchSizes, seeds, epochs, lr: resnetDefaults.lr };
+  checkSettings(settings);
   const progress = createProgress();
-  using interrupt = listenForInterrupt(() => {
-    progress.stop();
-    process.stderr.write('\nsaving after this step; press Ctrl-C again to end at once\n');
-  });
-  let stopped = false;
+  using interrupt = stopOnInterrupt(progress, 'stopping after this step, to save it');
+  let data: DataSet;
   try {
-    await train(store, progress, interrupt.signal);
+    data = await readImages(options, progress, interrupt.signal);
   } catch (error) {
-    progress.stop();
-    if (error !== interrupt.signal.reason) throw error;
-    stopped = true;
+    return endEarly(error, progress, interrupt);
   }
-  await report(store, options, (performance.now() - began) / 1000, stopped);
-  if (interrupt.exitCode !== undefined) process.exitCode = interrupt.exitCode;
+  const hessian = { ...usualHessian, samples: Math.min(usualHessian.samples, data.train.count) };
+  using store = new ZooStore(resolve(options.out), checkGrid({ ...settings, data, hessian }));
+  say(store.grid, options.out);
+  const done = await trainAndMeasure(store, progress, interrupt);
+  await report(store, options, secondsSince(began), !done);
 }
 
 // Data
 
-const readers: Record<DataName, (samples: number | undefined) => Promise<DataSet>> = {
-  'fashion-mnist': (samples = 4000) => read(fashionMnist, samples, 60_000, 10_000),
-  digits: (samples = 1437) => read(digits, samples, 1437, 360),
-};
-
-function read(
-  reader: (counts: { train: number; test: number }) => Promise<DataSet>,
-  samples: number,
-  train: number,
-  test: number,
-): Promise<DataSet> {
-  checkInteger('--samples', samples, 1, train);
-  return reader({ train: samples, test: Math.min(test, Math.ceil(samples / 4)) });
-}
-
-/** The grid that the options ask for, checked before any work. */
-async function readGrid({ data, samples, widths, batchSizes, seeds, epochs }: Options): Promise<Grid> {
-  const images = await loadData(data, samples);
-  const hessian = { ...HESSIAN, samples: Math.min(HESSIAN.samples, images.train.count) };
-  return checkGrid({ widths, batchSizes, seeds, epochs, lr: 0.1, data: images, hessian });
-}
-
-async function loadData(name: DataName | undefined, samples: number | undefined): Promise<DataSet> {
-  if (name !== undefined) return readers[name](samples);
+/** The images that the options name, or else the best that are installed. */
+async function readImages(options: DataOptions, progress: Progress, signal: AbortSignal): Promise<DataSet> {
+  const read = (data: string) => readData(withCounts(chooseData({ ...options, data })!), progress, signal);
+  if (options.data !== undefined) return read(options.data);
   try {
-    return await readers['fashion-mnist'](samples);
+    return await read('fashion-mnist');
   } catch (error) {
     if (!(error instanceof PtmzError) || error.code !== 'DATA_MISSING') throw error;
-    process.stderr.write('Fashion-MNIST is not installed; the digits that come with the package take its place\n');
-    return readers.digits(samples);
+    progress.note('Fashion-MNIST is not installed; the digits that come with the package take its place');
+    return read('digits');
   }
 }
 
-function say({ data, widths, batchSizes, seeds }: Grid, out: string): void {
-  const [, channels, height, width] = data.train.shape;
-  const counts = `${data.train.count.toLocaleString('en')} + ${(data.test?.count ?? 0).toLocaleString('en')}`;
-  process.stderr.write(`data: ${data.name}, ${counts} images of ${channels} x ${height} x ${width}\n`);
+/** A part of a large data set, with a quarter as many images to test where it is known how many there are. */
+function withCounts({ spec, train, test, size }: ChosenData): ChosenData {
+  const [most, mostTest] = dataSources[spec.name]!.counts ?? [Infinity];
+  const count = train ?? Math.min(usualSamples, most);
+  const testCount = test ?? (mostTest && Math.min(mostTest, Math.ceil(count / 4)));
+  return { spec, train: count, test: testCount, size };
+}
+
+function say({ widths, batchSizes, seeds }: Grid, out: string): void {
   const networks = widths.length * batchSizes.length * seeds.length;
-  const grid = `${widths.length} widths x ${batchSizes.length} batch sizes x ${seeds.length} seeds`;
-  process.stderr.write(`zoo: ${networks} ResNet-18s (${grid}) in ${out}\n`);
+  const axes = [
+    formatCount(widths.length, 'width'),
+    formatCount(batchSizes.length, 'batch size'),
+    formatCount(seeds.length, 'seed'),
+  ];
+  process.stderr.write(`zoo: ${formatCount(networks, 'ResNet-18')} (${axes.join(' x ')}) in ${out}\n`);
 }
 
 // Work
 
-async function train(store: ZooStore, progress: Progress, signal: AbortSignal): Promise<void> {
-  const { grid } = store;
-  const before = cellsOf(grid).filter((cell) => store.isFinished(cell)).length;
-  if (before > 0) process.stderr.write(`${before} of ${cellsOf(grid).length} cells were finished before\n`);
+/** False where a signal stopped it. */
+async function trainAndMeasure(store: ZooStore, progress: Progress, interrupt: Interrupt): Promise<boolean> {
+  const cells = cellsOf(store.grid);
+  const before = cells.filter((cell) => store.isFinished(cell)).length;
+  if (before > 0) process.stderr.write(`${before} of ${cells.length} cells were finished before\n`);
   let began = 0;
-  await runZoo(store, {
-    signal,
-    onBegin: (cell, position, cells) => {
-      began = performance.now();
-      progress.begin(`[${position}/${cells}] width ${cell.width}, batch size ${cell.batchSize}`);
-    },
-    onProgress: ({ fraction, eta, stage, details }) =>
-      progress.update(fraction, eta, stage === 'training' ? `training, ${details}` : details),
-    onFinish: (_, lines) => progress.end(`${formatDuration((performance.now() - began) / 1000)}, ${outcome(lines)}`),
-    onWarning: (message) => {
-      progress.stop();
-      process.stderr.write(`warning: ${message}\n`);
-    },
-  });
+  try {
+    await runZoo(store, {
+      signal: interrupt.signal,
+      onBegin: (cell, position, count) => {
+        began = performance.now();
+        progress.begin(`[${position}/${count}] width ${cell.width}, batch size ${cell.batchSize}`);
+      },
+      onProgress: (p) => progress.update(p.fraction, p.eta, describeStage(p)),
+      onFinish: (_, lines) => progress.end(`${formatDuration(secondsSince(began))}, ${outcome(lines)}`),
+      onDiskFull: sayPaused(progress),
+      onWarning: (message) => progress.note(`warning: ${message}`),
+    });
+    return true;
+  } catch (error) {
+    progress.stop();
+    if (!interrupt.caused(error)) throw error;
+    return false;
+  }
+}
+
+function describeStage(progress: ZooProgress): string {
+  const { stage, own } = progress;
+  if (stage === 'training') return `training, ${describeTraining(own)}`;
+  const what = { trace: 'Hessian trace', eigenvalue: 'top eigenvalue' }[stage];
+  return `${what} of network ${own.member + 1}/${own.members}`;
 }
 
 /** What a cell came to, network by network. */
 function outcome(lines: readonly ResultLine[]): string {
   const last = lines.filter(({ done }) => done);
-  const list = (texts: string[]) => texts.join(', ');
-  const accuracy = list(last.map((line) => formatPercent(line.test_acc)));
-  const trace = list(last.map((line) => formatNumber(line.hessian_trace_train_mean, 3)));
+  const accuracy = last.map((line) => formatPercent(line.test_acc)).join(', ');
+  const trace = last.map((line) => formatNumber(line.hessian_trace_train_mean, 3)).join(', ');
   return `test accuracy ${accuracy}; Hessian trace ${trace}`;
 }
 

@@ -4,18 +4,18 @@ import type { Command } from 'commander';
 import { formatDataSpec, shortName } from '../../data/registry.js';
 import { PtmzError, unexpected } from '../../errors.js';
 import { CheckpointDirectory } from '../../train/checkpoints.js';
-import type { TrainProgress } from '../../train/progress.js';
 import type { Run } from '../../train/run.js';
 import type { SavedCheckpoint, SaveOptions } from '../../train/saving.js';
 import { withExamples, type AddCommand } from '../command.js';
 import { addDataOptions, chooseData, dataKeys, readData, type ChosenData, type DataOptions } from '../dataOptions.js';
-import { stopOnInterrupt, type Interrupt } from '../interrupt.js';
+import { endEarly, stopOnInterrupt, type Interrupt } from '../interrupt.js';
 import { memberColumns, memberRows } from '../members.js';
 import { allowOnly, integer, shellWord } from '../options.js';
-import { createProgress, type Progress } from '../progress.js';
+import { createProgress, secondsSince, type Progress } from '../progress.js';
 import { writeRunFile } from '../runFile.js';
 import { openRun } from '../savedRun.js';
-import { formatDuration, formatList, formatTable } from '../table.js';
+import { formatCount, formatDuration, formatTable } from '../table.js';
+import { describeTraining, sayPaused } from '../trainingProgress.js';
 import { addSettingOptions, checkSettings, prepareRun, saveInterval, type SettingOptions } from '../trainOptions.js';
 
 interface Options extends SettingOptions, DataOptions {
@@ -73,20 +73,11 @@ async function train(options: Options, command: Command): Promise<void> {
         ? await begin(options, progress, interrupt.signal)
         : await goOn(options, command, progress, interrupt.signal);
   } catch (error) {
-    return endStopped(error, progress, interrupt);
+    return endEarly(error, progress, interrupt);
   }
   using run = job.run;
   const saved = await trainAndSave(job, options, progress, interrupt);
-  const seconds = (performance.now() - began) / 1000;
-  report(run, job.directory, saved, seconds, interrupt.exitCode !== undefined, options.json ?? false);
-}
-
-/** What was stopped before anything was done needs no more than its exit code. */
-function endStopped(error: unknown, progress: Progress, { signal, exitCode }: Interrupt): void {
-  progress.stop();
-  if (exitCode === undefined || error !== signal.reason) throw error;
-  process.stderr.write('stopped before the training began\n');
-  process.exitCode = exitCode;
+  report(run, job.directory, saved, secondsSince(began), interrupt.exitCode !== undefined, options.json ?? false);
 }
 
 /** A new run, its directory checked and marked with what it was told. */
@@ -100,7 +91,7 @@ async function begin(options: Options, progress: Progress, signal: AbortSignal):
     const { saveEvery, keep } = { ...standardSaving, ...definedOf(options) };
     const standard = join('runs', `${run.model.name}-b${options.batchSize}-${shortName(chosen.spec)}`);
     const directory = options.out ?? standard;
-    checkDirectory(directory, run, keep);
+    using _ = openDirectory(directory, run, keep);
     writeRunFile(directory, { data: savedData(chosen), saveEvery, keep });
     return { run, directory, saveEvery, keep };
   } catch (error) {
@@ -114,7 +105,10 @@ async function goOn(options: Options, command: Command, progress: Progress, sign
   allowOnly(command, '--resume: the settings are those of the saved run', beside);
   const { run, directory, file, chosen } = await openRun(options.resume!, options, progress, signal);
   const { saveEvery, keep } = { ...standardSaving, ...file, ...definedOf(options) };
-  if (chosen) writeRunFile(directory, { data: savedData(chosen), saveEvery, keep });
+  if (chosen) {
+    using _ = new CheckpointDirectory(directory, run, keep);
+    writeRunFile(directory, { data: savedData(chosen), saveEvery, keep });
+  }
   return { run, directory, saveEvery, keep };
 }
 
@@ -128,9 +122,9 @@ const savedData = ({ spec, train, test, size }: ChosenData): DataOptions => ({
 });
 
 /** Makes the directory; refuses one that holds anything of another run, or later steps of this one. */
-function checkDirectory(directory: string, run: Run, keep: number): void {
+function openDirectory(directory: string, run: Run, keep: number): CheckpointDirectory {
   try {
-    new CheckpointDirectory(directory, run, keep);
+    return new CheckpointDirectory(directory, run, keep);
   } catch (cause) {
     if (!(cause instanceof PtmzError) || cause.code !== 'CHECKPOINT_MISMATCH') throw cause;
     const hint = `Choose another --out, or go on from there: ${resumeCommand(directory)}`;
@@ -150,8 +144,8 @@ async function trainAndSave(
   if (run.finished) return undefined;
   let saved: SavedCheckpoint | undefined;
   const began = performance.now();
-  const networks = run.members === 1 ? 'one network' : `${run.members} networks`;
-  progress.begin(`training ${networks} of ${run.parameterCount.toLocaleString('en')} parameters`);
+  const networks = formatCount(run.members, 'network');
+  progress.begin(`training ${networks} of ${formatCount(run.parameterCount, 'parameter')}`);
   try {
     await run.train({
       signal: interrupt.signal,
@@ -161,25 +155,21 @@ async function trainAndSave(
       saveEvery,
       keep,
       onSave: (checkpoint) => (saved = checkpoint),
-      onProgress: (p) => showProgress(progress, p, until),
+      onDiskFull: sayPaused(progress),
+      onProgress: (p) => {
+        const end = Math.min(until ?? Infinity, p.steps);
+        // The run's own estimate is for all its steps.
+        const eta = p.steps > p.step ? (p.eta * Math.max(0, end - p.step)) / (p.steps - p.step) : 0;
+        progress.update(Math.min(1, p.step / end), eta, describeTraining(p));
+      },
     });
   } catch (error) {
     progress.stop();
-    if (interrupt.exitCode === undefined || error !== interrupt.signal.reason) throw error;
+    if (!interrupt.caused(error)) throw error;
   }
   // A signal that came with the last step changes nothing but the exit code.
-  if (interrupt.exitCode === undefined) progress.end(formatDuration((performance.now() - began) / 1000));
-  else process.exitCode = interrupt.exitCode;
+  if (interrupt.exitCode === undefined) progress.end(formatDuration(secondsSince(began)));
   return saved;
-}
-
-function showProgress(progress: Progress, p: TrainProgress, until = Infinity): void {
-  const end = Math.min(until, p.steps);
-  // The run's own estimate is for all its steps.
-  const eta = p.steps > p.step ? (p.eta * Math.max(0, end - p.step)) / (p.steps - p.step) : 0;
-  const losses = formatList(p.loss);
-  const speed = `${Math.round(p.samplesPerSecond).toLocaleString('en')} images/s`;
-  progress.update(Math.min(1, p.step / end), eta, `epoch ${p.epoch}/${p.epochs}  loss ${losses}  ${speed}`);
 }
 
 function report(
