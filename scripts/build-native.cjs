@@ -4,6 +4,7 @@
 //   node scripts/build-native.cjs [--out build/Release] [--verbose]
 //
 // Options come from the environment: PTMZ_BLAS, PTMZ_CUDA, PTMZ_WERROR, PTMZ_SANITIZE (see CMakeLists.txt), PTMZ_JOBS.
+// Tests for another processor are built with the toolchain file scripts/cmake/NAME.cmake.
 'use strict';
 const { spawn, spawnSync } = require('node:child_process');
 const { createHash } = require('node:crypto');
@@ -23,6 +24,14 @@ function cmakeOptions(overrides = {}) {
 /** Where the header packages' files are; both are dependencies, so nothing is ever downloaded. */
 function nodeHeaders() {
   return ['node-api-headers', 'node-addon-api'].map((name) => path.resolve(require(name).include_dir)).join(';');
+}
+
+/** The options that build for another processor, `name` being a file of scripts/cmake. */
+function crossOptions(name) {
+  return {
+    ...cmakeOptions({ PTMZ_BLAS: 'BUILTIN' }),
+    CMAKE_TOOLCHAIN_FILE: path.join(__dirname, 'cmake', `${name}.cmake`),
+  };
 }
 
 /** One build tree per set of options: CMake caches what it found, and switching options in one tree keeps it. */
@@ -146,7 +155,7 @@ async function main() {
   );
 }
 
-module.exports = { build, cmakeOptions, optionNames };
+module.exports = { build, cmakeOptions, crossOptions, optionNames };
 
 if (require.main === module) {
   main().catch((error) => {
