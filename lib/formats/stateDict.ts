@@ -13,6 +13,8 @@ import { formatTorch } from './torchWriter.js';
 
 /** What state dicts are read from and written to. */
 export type StateFormat = 'torch' | 'safetensors' | 'npy';
+/** All of them. @internal */
+export const stateFormats = ['torch', 'safetensors', 'npy'] as const satisfies readonly StateFormat[];
 
 const extensions: Record<string, StateFormat> = {
   '.pt': 'torch',
@@ -112,8 +114,7 @@ export function writeStateDict(path: string, tensors: StateDictInput, options: W
   checkString('path', path);
   checkObject('options', options, ['dtype', 'format']);
   if (options.dtype !== undefined) checkOneOf('dtype', options.dtype, floatTypes);
-  const known = ['torch', 'safetensors', 'npy'] as const;
-  const format = checkOneOf('format', options.format ?? formatOf(path) ?? extname(path), known);
+  const format = checkOneOf('format', options.format ?? formatOf(path) ?? extname(path), stateFormats);
   const entries = tensors instanceof Map ? [...tensors] : Object.entries(tensors);
   const stored = new Map(
     (entries as [string, StoredTensor | NamedTensor][]).map(([name, tensor]) => {
