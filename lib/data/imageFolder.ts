@@ -1,10 +1,10 @@
 /** Folders of JPEG and PNG files, one per class, as torchvision's ImageFolder; decoded by sharp, an optional package. */
 import { readdir } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { checkArray, checkInteger, checkObject, checkString, invalidArgument, PtmzError } from '../errors.js';
-import { arrays, balancedSubset, type DataSet, type ImageArrays, type Normalisation } from './dataset.js';
+import { arrays, type DataSet, type Normalisation } from './dataset.js';
 import { entryKind, fileError, malformed } from './files.js';
+import { chooseFiles, ImageDecoder, loadSharp, type ImageFolderProgress, type LabelledFile } from './imageDecoder.js';
 
 /** What {@link imageFolder} takes. */
 export interface ImageFolderOptions {
@@ -27,13 +27,6 @@ export interface ImageFolderOptions {
   onProgress?: (progress: ImageFolderProgress) => void;
 }
 
-/** Where {@link imageFolder} is. */
-export interface ImageFolderProgress {
-  /** Images decoded so far. */
-  done: number;
-  total: number;
-}
-
 /** A data set that knows the names of its classes. */
 export interface NamedDataSet extends DataSet {
   /** By class number. */
@@ -43,9 +36,7 @@ export interface NamedDataSet extends DataSet {
 const KEYS = ['size', 'train', 'test', 'normalise', 'parallel', 'signal', 'onProgress'];
 const IMAGE = /\.(jpe?g|png)$/i;
 const MAX_SIDE = 2 ** 14;
-const MAX_PIXELS = 2 ** 26;
 const MAX_NESTING = 16;
-const MAX_RATE = 30;
 
 /**
  * Reads images from folders: `dir/train/CLASS/...` and `dir/test/CLASS/...` (or `dir/val/CLASS/...`), or
@@ -71,11 +62,11 @@ export async function imageFolder(dir: string, options: ImageFolderOptions = {})
   options.signal?.throwIfAborted();
   const split = await findSplit(dir);
   const names = await classFolders(split.train);
-  const train = choose(await findImages(split.train, names, names), names.length, options.train);
+  const train = chooseFiles(await findImages(split.train, names, names), names.length, options.train);
   const test = split.test === undefined ? undefined : await testImages(split.test, names, options.test);
   if (!test && options.test !== undefined)
     throw invalidArgument('test', `no count: ${dir} has no test images`, options.test);
-  const decoder = new Decoder(await loadSharp(), options, train.length + (test?.length ?? 0));
+  const decoder = new ImageDecoder(await loadSharp('imageFolder'), options, train.length + (test?.length ?? 0));
   const trainImages = await decoder.decode(train);
   const testImageArrays = test && (await decoder.decode(test));
   const data = arrays({
@@ -148,11 +139,6 @@ async function classFolders(folder: string): Promise<string[]> {
   throw new PtmzError('DATA_MISSING', `${folder}: expected one folder of images per class, there is no folder`);
 }
 
-interface LabelledFile {
-  path: string;
-  label: number;
-}
-
 async function findImages(
   folder: string,
   present: readonly string[],
@@ -176,7 +162,7 @@ async function testImages(
   const present = await classFolders(folder);
   const unknown = present.find((name) => !names.includes(name));
   if (unknown !== undefined) throw malformed(join(folder, unknown), 'a class that the training images do not have');
-  return choose(await findImages(folder, present, names), names.length, count);
+  return chooseFiles(await findImages(folder, present, names), names.length, count);
 }
 
 /** As torchvision walks: by folder, then by name. */
@@ -194,139 +180,4 @@ async function imagesBelow(top: string): Promise<string[]> {
   };
   await visit(top, 1);
   return [...folders.keys()].sort().flatMap((folder) => folders.get(folder)!);
-}
-
-function choose(files: LabelledFile[], classes: number, count: number | undefined): LabelledFile[] {
-  if (count === undefined || count >= files.length) return files;
-  const labels = files.map(({ label }) => label);
-  return balancedSubset(labels, classes, count).map((i) => files[i]!);
-}
-
-// Decoding
-
-/** The few methods of sharp that are used; the package itself may not be there. */
-interface SharpImage {
-  resize(width: number, height: number, options: object): SharpImage;
-  toColourspace(space: 'srgb'): SharpImage;
-  removeAlpha(): SharpImage;
-  raw(options: object): SharpImage;
-  toBuffer(options: { resolveWithObject: true }): Promise<{ data: Uint8Array; info: Picture }>;
-}
-type Sharp = (path: string, options: object) => SharpImage;
-
-interface Picture {
-  width: number;
-  height: number;
-  channels: number;
-}
-
-/** @internal */
-export async function loadSharp(load: (name: string) => Promise<unknown> = (name) => import(name)): Promise<Sharp> {
-  try {
-    return ((await load('sharp')) as { default: Sharp }).default;
-  } catch (cause) {
-    throw new PtmzError(
-      'MISSING_PEER',
-      `imageFolder needs the package sharp, which could not be loaded: ${(cause as Error).message.split('\n')[0]}`,
-      { hint: 'npm install sharp', cause },
-    );
-  }
-}
-
-/** Decodes lists of files, a few at a time, to one size. */
-class Decoder {
-  #done = 0;
-  #reported = -Infinity;
-  /** Of all images: as asked for, or of the first image. */
-  #size: { height: number; width: number; from?: string } | undefined;
-
-  constructor(
-    readonly sharp: Sharp,
-    readonly options: ImageFolderOptions,
-    readonly total: number,
-  ) {
-    const { size } = options;
-    if (size !== undefined)
-      this.#size = typeof size === 'number' ? { height: size, width: size } : { height: size[0], width: size[1] };
-  }
-
-  async decode(files: readonly LabelledFile[]): Promise<ImageArrays> {
-    // The first image tells the size of all, where none is given.
-    const first = await this.pixels(files[0]!.path);
-    const { height, width } = (this.#size ??= { ...first.info, from: files[0]!.path });
-    const plane = height * width;
-    const images = allocate(files.length, 3 * plane);
-    const place = (index: number, { data, info }: { data: Uint8Array; info: Picture }) => {
-      this.checkSize(files[index]!.path, info);
-      planes(data, images.subarray(index * 3 * plane, (index + 1) * 3 * plane));
-      this.progress();
-    };
-    place(0, first);
-    await this.parallel(1, files.length, async (i) => place(i, await this.pixels(files[i]!.path)));
-    return { images, shape: [files.length, 3, height, width], labels: files.map(({ label }) => label) };
-  }
-
-  /** Calls `work` for the indices, a few at a time; after the first failure no more are begun. */
-  private async parallel(from: number, to: number, work: (index: number) => Promise<void>): Promise<void> {
-    let next = from;
-    const worker = async () => {
-      try {
-        while (next < to) await work(next++);
-      } catch (error) {
-        next = to;
-        throw error;
-      }
-    };
-    const count = this.options.parallel ?? Math.min(4, availableParallelism());
-    const workers = await Promise.allSettled(Array.from({ length: count }, worker));
-    const failed = workers.find((result) => result.status === 'rejected');
-    if (failed) throw failed.reason;
-  }
-
-  private async pixels(path: string): Promise<{ data: Uint8Array; info: Picture }> {
-    this.options.signal?.throwIfAborted();
-    const input = { failOn: 'error', ignoreIcc: true, limitInputPixels: MAX_PIXELS };
-    try {
-      const image = this.sharp(path, input).toColourspace('srgb').removeAlpha();
-      const { height, width } = this.options.size === undefined ? {} : this.#size!;
-      const sized = width === undefined ? image : image.resize(width, height!, { fit: 'fill', kernel: 'linear' });
-      return await sized.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
-    } catch (cause) {
-      throw malformed(path, `cannot be decoded: ${(cause as Error).message}`, cause);
-    }
-  }
-
-  private checkSize(path: string, { width, height, channels }: Picture): void {
-    const size = this.#size!;
-    if (channels !== 3) throw malformed(path, `cannot be decoded: ${channels} channels instead of 3`);
-    if (width === size.width && height === size.height) return;
-    const message = `${path}: ${width} x ${height} pixels, but ${size.from} has ${size.width} x ${size.height}`;
-    throw new PtmzError('DATA_MALFORMED', message, { hint: 'Pass { size } to bring all images to one size.' });
-  }
-
-  private progress(): void {
-    const { onProgress } = this.options;
-    const now = performance.now();
-    this.#done++;
-    if (!onProgress || (this.#done < this.total && now - this.#reported < 1000 / MAX_RATE)) return;
-    this.#reported = now;
-    onProgress({ done: this.#done, total: this.total });
-  }
-}
-
-function allocate(count: number, size: number): Uint8Array {
-  try {
-    return new Uint8Array(count * size);
-  } catch (cause) {
-    throw new PtmzError('OUT_OF_MEMORY', `${count} images of ${size} bytes do not fit into memory`, {
-      hint: 'Pass a smaller size, or train and test to take a part.',
-      cause,
-    });
-  }
-}
-
-/** From (H,W,3) to (3,H,W). */
-function planes(pixels: Uint8Array, target: Uint8Array): void {
-  const plane = target.length / 3;
-  for (let c = 0; c < 3; c++) for (let i = 0; i < plane; i++) target[c * plane + i] = pixels[3 * i + c]!;
 }
