@@ -1,7 +1,7 @@
 /** ByteStream: bytes that come in pieces, taken in the lengths that a format says. */
 import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream';
-import { createInflate } from 'node:zlib';
+import { createGunzip, createInflate } from 'node:zlib';
 import { PtmzError } from '../errors.js';
 import { fileError, malformed } from './files.js';
 
@@ -19,12 +19,13 @@ export class ByteStream {
     this.#pieces = pieces[Symbol.asyncIterator]();
   }
 
-  /** Part of a file, inflated on the way if it is compressed by zlib. */
-  static ofFile(path: string, start: number, length: number, compressed: boolean): ByteStream {
+  /** Part of a file, inflated on the way. */
+  static ofFile(path: string, start: number, length: number, compression?: 'zlib' | 'gzip'): ByteStream {
     const file = createReadStream(path, { start, end: start + length - 1, highWaterMark: 2 ** 18 });
-    if (!compressed) return new ByteStream(path, file);
+    if (compression === undefined) return new ByteStream(path, file);
+    const inflater = compression === 'zlib' ? createInflate : createGunzip;
     // Where one ends, by an error or because it is closed, so does the other; the error comes from the last one.
-    const inflate = pipeline(file, createInflate({ chunkSize: 2 ** 18 }), () => undefined);
+    const inflate = pipeline(file, inflater({ chunkSize: 2 ** 18 }), () => undefined);
     return new ByteStream(path, inflate);
   }
 

@@ -28,3 +28,11 @@ export {
   type ConvectionPoints,
 } from './convection.js';
 export { tokens, TokenSplit, type TokenBatch, type TokenDataSet, type TokensOptions } from './tokens.js';
+export type { DownloadProgress } from './download.js';
+export {
+  downloadData,
+  type DownloadDataOptions,
+  type DownloadDataProgress,
+  type DownloadedData,
+} from './downloadData.js';
+export { tokenise, type TokenisedText, type TokeniseOptions, type TokeniseProgress } from './tokenise.js';

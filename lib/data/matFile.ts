@@ -66,7 +66,7 @@ export async function readMat(path: string, names: readonly string[], limit: num
         throw new PtmzError('TRUNCATED', `${path}: ${size} bytes, an array goes on to ${at + tagLength + length}`);
       const compressed = type === miCompressed;
       const start = compressed ? at + tagLength : at;
-      const stream = ByteStream.ofFile(path, start, at + tagLength + length - start, compressed);
+      const stream = ByteStream.ofFile(path, start, at + tagLength + length - start, compressed ? 'zlib' : undefined);
       try {
         const array = await readMatrix(stream, names, limit);
         if (array && found.has(array.name)) throw malformed(path, `there are two arrays '${array.name}'`);

@@ -68,27 +68,59 @@ export function attempt<T>(call: keyof typeof disk, path: string, work: () => T,
 // Larger writes than 2^31 - 1 bytes are cut by the system.
 const largestWrite = 2 ** 26;
 
-/** Writes a new file and waits until the disk has it. */
-function writeDurably(path: string, bytes: Uint8Array, space: DiskSpace): void {
-  const file = attempt('open', path, () => disk.open(path, 'wx'), space);
-  try {
+/** A file that is written piece by piece; a piece that cannot be written is a typed error. @internal */
+export class OutputFile {
+  readonly #file: number;
+  #open = true;
+
+  /** @param flags `wx` for a new file, `w` to begin anew, `a` to go on at the end */
+  constructor(
+    readonly path: string,
+    flags: 'wx' | 'w' | 'a',
+    readonly space?: DiskSpace,
+  ) {
+    this.#file = attempt('open', path, () => disk.open(path, flags), space);
+  }
+
+  write(bytes: Uint8Array): void {
     for (let done = 0; done < bytes.length;) {
       const part = bytes.subarray(done, done + largestWrite);
-      const written = attempt('write', path, () => disk.write(file, part), space);
-      if (written <= 0) throw new PtmzError('IO_ERROR', `${path}: write stopped at ${done} of ${bytes.length} bytes`);
+      const written = attempt('write', this.path, () => disk.write(this.#file, part), this.space);
+      if (written <= 0)
+        throw new PtmzError('IO_ERROR', `${this.path}: write stopped at ${done} of ${bytes.length} bytes`);
       done += written;
     }
+  }
+
+  /** Waits until the disk has all of it, and closes. */
+  commit(): void {
     // An error here means that the pages may be gone: it is never tried again as if nothing had been.
-    attempt('fsync', path, () => disk.fsync(file), space);
-  } catch (error) {
+    attempt('fsync', this.path, () => disk.fsync(this.#file), this.space);
+    this.#open = false;
+    attempt('close', this.path, () => disk.close(this.#file), this.space);
+  }
+
+  /** Closes after an error, which says what happened; does nothing after {@link commit}. */
+  abandon(): void {
+    if (!this.#open) return;
+    this.#open = false;
     try {
-      disk.close(file);
+      disk.close(this.#file);
     } catch {
       // The first error says what happened.
     }
-    throw error;
   }
-  attempt('close', path, () => disk.close(file), space);
+}
+
+/** Writes a new file and waits until the disk has it. */
+function writeDurably(path: string, bytes: Uint8Array, space: DiskSpace): void {
+  const file = new OutputFile(path, 'wx', space);
+  try {
+    file.write(bytes);
+    file.commit();
+  } finally {
+    file.abandon();
+  }
 }
 
 /** Waits until the disk has the names in a directory. @internal */

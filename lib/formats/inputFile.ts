@@ -1,10 +1,13 @@
 /** InputFile: a file that is read at places, never beyond its end, with errors that name it. */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readSync, statSync, type Stats } from 'node:fs';
 import { PtmzError } from '../errors.js';
 import { allocateBytes } from './storedTensor.js';
 
 // Reads of more than 2^31 - 1 bytes are cut by the system.
 const largestRead = 2 ** 30;
+
+/** What is at a path; undefined where nothing can be, as below a file. @internal */
+export const statOf = (path: string): Stats | undefined => (existsSync(path) ? statSync(path) : undefined);
 
 /** @internal */
 export class InputFile implements Disposable {

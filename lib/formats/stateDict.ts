@@ -1,9 +1,10 @@
 /** State dicts: tensors by name, from a file or folder of any format that this package knows, and into one. */
-import { readdirSync, statSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { checkObject, checkOneOf, checkString, PtmzError } from '../errors.js';
 import { attempt, disk, writeDirectoryAtomic, writeFileAtomic } from './atomicFile.js';
 import { castFloats, floatTypes, type FloatType } from './floatBits.js';
+import { statOf } from './inputFile.js';
 import { formatNpy, readNpy } from './npy.js';
 import { formatSafetensors, readSafetensors } from './safetensors.js';
 import { isTensor, toStored, type NamedTensor, type StoredTensor } from './storedTensor.js';
@@ -47,7 +48,7 @@ export function formatOf(path: string): StateFormat | undefined {
  */
 export function readStateDict(path: string): Map<string, StoredTensor> {
   checkString('path', path);
-  const stat = statSync(path, { throwIfNoEntry: false });
+  const stat = statOf(path);
   if (!stat) throw new PtmzError('IO_ERROR', `${path} could not be read: there is no such file or folder`);
   if (stat.isDirectory()) return withoutPrefixes(readFolder(path));
   if (formatOf(path) === 'safetensors') return withoutPrefixes(readSafetensors(path));
@@ -125,7 +126,7 @@ export function writeStateDict(path: string, tensors: StateDictInput, options: W
   if (format === 'torch') return writeFileAtomic(path, formatTorch(stored, path));
   if (format === 'safetensors') return writeFileAtomic(path, formatSafetensors(stored, { format: 'pt' }));
   const files = Array.from(stored, ([name, tensor]) => [fileName(name), formatNpy(tensor, {}, `'${name}'`)] as const);
-  if (statSync(path, { throwIfNoEntry: false }))
+  if (statOf(path))
     throw new PtmzError('NOT_WRITABLE', `${path}: there is something of that name; a folder is not written over it`);
   attempt('makeDirectory', path, () => disk.makeDirectory(join(path, '..')));
   writeDirectoryAtomic(path, new Map(files));

@@ -1,8 +1,9 @@
 /** Trial: one model of a published zoo, as Ray Tune wrote it - its settings, its results by epoch, its checkpoints. */
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkString, PtmzError } from '../errors.js';
 import { attempt, disk } from '../formats/atomicFile.js';
+import { statOf } from '../formats/inputFile.js';
 import { parsePythonJson, readJsonLines, type JsonLines, type JsonObject } from './pythonJson.js';
 
 /** What `params.json` says; keys that are not named here are kept as they are. */
@@ -133,7 +134,7 @@ export function readTrial(directory: string): Trial {
   };
 }
 
-const isFile = (path: string) => statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+const isFile = (path: string) => statOf(path)?.isFile() === true;
 
 function findCheckpoints(directory: string): TrialCheckpoint[] {
   const found: TrialCheckpoint[] = [];

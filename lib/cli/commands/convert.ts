@@ -1,10 +1,11 @@
 /** `ptmz convert`: the weights of a network, from one file format into another, or from a saved run into a file. */
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { extname, resolve } from 'node:path';
 import { Option, type Command } from 'commander';
 import { PtmzError, unexpected } from '../../errors.js';
 import { floatTypes, type FloatType } from '../../formats/floatBits.js';
 import { formatOf, readStateDict, stateFormats, writeStateDict, type StateFormat } from '../../formats/stateDict.js';
+import { statOf } from '../../formats/inputFile.js';
 import { byTorchName, torchName, type StoredTensor } from '../../formats/storedTensor.js';
 import { newestCheckpoint } from '../../train/checkpoints.js';
 import { withExamples, type AddCommand } from '../command.js';
@@ -63,7 +64,7 @@ function convert(input: string, output: string, options: Options): void {
 
 function checkOutput(input: string, output: string, format: StateFormat, force: boolean): void {
   if (resolve(input) === resolve(output)) throw unexpected('<out>', 'another place than <in>', `'${output}'`);
-  const found = statSync(output, { throwIfNoEntry: false });
+  const found = statOf(output);
   if (!found || (force && format !== 'npy' && found.isFile())) return;
   throw new PtmzError('NOT_WRITABLE', `${output}: there is something of that name`, {
     hint: format === 'npy' ? 'A folder is not written over anything.' : 'A file is replaced with --force.',
@@ -71,7 +72,7 @@ function checkOutput(input: string, output: string, format: StateFormat, force: 
 }
 
 const isRun = (path: string) =>
-  existsSync(path) && statSync(path).isDirectory() && !readdirSync(path).some((name) => name.endsWith('.npy'));
+  statOf(path)?.isDirectory() === true && !readdirSync(path).some((name) => name.endsWith('.npy'));
 
 function readSource(input: string, member: number | undefined): Source {
   if (!isRun(input)) {
