@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { zipSync, type Zippable } from 'fflate';
+import { unzipSync, zipSync, type Zippable } from 'fflate';
 import { afterAll, describe, expect, test } from 'vitest';
 import { PtmzError, readStateDict, readTorch, writeTorch, type StoredTensor, type TorchValue } from '../lib/index.js';
 import { torchName } from '../lib/formats/storedTensor.js';
@@ -244,6 +244,23 @@ describe('writeTorch', () => {
     const back = readTorch(scratch('tied.pt')) as Map<string, StoredTensor>;
     expect(back.get('b')).toEqual(tied.b);
     expect(back.get('b')!.data.buffer).toBe(back.get('a')!.data.buffer);
+  });
+
+  test('other readers of zip archives find the entries, whose bytes begin at multiples of 64', () => {
+    const data = Float32Array.from({ length: 50 }, (_, i) => 1000 + i);
+    writeTorch(scratch('zip.pt'), [
+      { dtype: 'F32', shape: [7], data: data.slice(0, 7) },
+      { dtype: 'F32', shape: [50], data },
+    ]);
+    const bytes = readFileSync(scratch('zip.pt'));
+    const entries = unzipSync(bytes);
+    const names = ['data.pkl', '.format_version', '.storage_alignment', 'byteorder', 'data/0', 'data/1', 'version'];
+    expect(Object.keys(entries)).toEqual(names.map((name) => `archive/${name}`));
+    expect(Buffer.from(entries['archive/data/1']!)).toEqual(Buffer.from(data.buffer));
+    expect(bytes.lastIndexOf(Buffer.from(data.buffer, 0, 28)) % 64).toBe(0);
+    expect(bytes.indexOf(Buffer.from(data.buffer, 0, 28)) % 64).toBe(0);
+    const { status } = spawnSync('python3', ['-m', 'zipfile', '-t', scratch('zip.pt')]);
+    expect([0, null]).toContain(status); // null: there is no Python here
   });
 
   test('floats are brought to a type, integers are not', () => {

@@ -21,6 +21,8 @@ type Format = 'binary' | 'pickle';
 
 interface Variant {
   name: string;
+  /** Of `ptmz data get`. */
+  download: string;
   classes: number;
   normalise: Normalisation;
   /** Key of the labels in a pickle. */
@@ -38,6 +40,7 @@ const batches = (suffix: string) => [1, 2, 3, 4, 5].map((i) => `data_batch_${i}$
 
 const CIFAR10: Variant = {
   name: 'CIFAR-10',
+  download: 'cifar10',
   classes: 10,
   normalise: { mean: [125.3 / 255, 123.0 / 255, 113.9 / 255], std: [63.0 / 255, 62.1 / 255, 66.7 / 255] },
   labels: 'labels',
@@ -50,6 +53,7 @@ const CIFAR10: Variant = {
 
 const CIFAR100: Variant = {
   name: 'CIFAR-100',
+  download: 'cifar100',
   classes: 100,
   normalise: { mean: [0.5071, 0.4867, 0.4408], std: [0.2675, 0.2565, 0.2761] },
   labels: 'fine_labels',
@@ -144,7 +148,9 @@ async function locate(variant: Variant, dir: string): Promise<{ folder: string; 
       );
     }
   }
-  const hint = `Pass the folder that holds ${variant.folder.pickle} or ${variant.folder.binary}, unpacked.`;
+  const hint =
+    `ptmz data get ${variant.download} downloads it; pass the folder that holds ${variant.folder.pickle} or ` +
+    `${variant.folder.binary}, unpacked.`;
   throw new PtmzError('DATA_MISSING', `${dir}: no ${variant.name} there; ${notes.join('; ')}`, { hint });
 }
 

@@ -83,7 +83,7 @@ function checkOptions(dir: string, options: TinyImageNetOptions): void {
 async function locate(dir: string): Promise<string> {
   for (const folder of [dir, join(dir, FOLDER)])
     if ((await entryKind(join(folder, 'wnids.txt'))) === 'file') return folder;
-  const hint = `Pass the folder that holds ${FOLDER}, unpacked.`;
+  const hint = `ptmz data get tiny-imagenet downloads it; pass the folder that holds ${FOLDER}, unpacked.`;
   throw new PtmzError('DATA_MISSING', `${dir}: no TinyImageNet there; wnids.txt is missing`, { hint });
 }
 

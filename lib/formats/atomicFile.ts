@@ -113,10 +113,10 @@ export class OutputFile {
 }
 
 /** Writes a new file and waits until the disk has it. */
-function writeDurably(path: string, bytes: Uint8Array, space: DiskSpace): void {
+function writeDurably(path: string, pieces: readonly Uint8Array[], space: DiskSpace): void {
   const file = new OutputFile(path, 'wx', space);
   try {
-    file.write(bytes);
+    for (const piece of pieces) file.write(piece);
     file.commit();
   } finally {
     file.abandon();
@@ -166,14 +166,16 @@ function withTemporary(path: string, work: (temporary: string) => void): void {
  * Writes a file: to a temporary name beside it, flushed, renamed, and the directory flushed. A reader sees the old file
  * or the new one, whole; once this returns, a power cut does not bring the old one back.
  *
+ * @param bytes in one piece or in several
  * @throws PtmzError `DISK_FULL` with needed and free bytes, `NOT_WRITABLE`, `IO_ERROR`; they name path and call, and
  * the old file is untouched
  * @internal
  */
-export function writeFileAtomic(path: string, bytes: Uint8Array): void {
-  const space = spaceFor(path, [bytes.length]);
+export function writeFileAtomic(path: string, bytes: Uint8Array | readonly Uint8Array[]): void {
+  const pieces = bytes instanceof Uint8Array ? [bytes] : bytes;
+  const space = spaceFor(path, [pieces.reduce((sum, { length }) => sum + length, 0)]);
   withTemporary(path, (temporary) => {
-    writeDurably(temporary, bytes, space);
+    writeDurably(temporary, pieces, space);
     attempt('rename', path, () => disk.rename(temporary, path), space);
   });
   syncDirectory(dirname(path));
@@ -191,7 +193,7 @@ export function writeDirectoryAtomic(path: string, files: ReadonlyMap<string, Ui
   const space = spaceFor(path, sizes);
   withTemporary(path, (temporary) => {
     attempt('makeDirectory', temporary, () => disk.makeDirectory(temporary), space);
-    for (const [name, bytes] of files) writeDurably(join(temporary, name), bytes, space);
+    for (const [name, bytes] of files) writeDurably(join(temporary, name), [bytes], space);
     syncDirectory(temporary);
     if (existsSync(path)) removeAtomic(path);
     attempt('rename', path, () => disk.rename(temporary, path), space);
@@ -251,7 +253,7 @@ export function makeWritable(directory: string): void {
   }
   removeOrphans(directory);
   withTemporary(join(directory, 'probe'), (temporary) => {
-    writeDurably(temporary, Uint8Array.of(0), spaceFor(directory, [1]));
+    writeDurably(temporary, [Uint8Array.of(0)], spaceFor(directory, [1]));
     attempt('remove', temporary, () => disk.remove(temporary));
   });
 }

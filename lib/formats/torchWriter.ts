@@ -51,8 +51,8 @@ export function writeTorch(path: string, value: TorchInput, options: WriteTorchO
   writeFileAtomic(path, formatTorch(value, path, options));
 }
 
-/** The bytes of a file. @internal */
-export function formatTorch(value: TorchInput, name: string, { dtype }: WriteTorchOptions = {}): Uint8Array {
+/** The bytes of a file, in pieces. @internal */
+export function formatTorch(value: TorchInput, name: string, { dtype }: WriteTorchOptions = {}): Uint8Array[] {
   const storages = new Storages(dtype);
   const writer = new PickleWriter((object, where) => {
     if (!isTensor(object)) return false;
