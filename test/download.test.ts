@@ -56,7 +56,7 @@ const whole =
   (bytes: Uint8Array): Answer =>
   ({ headers }, response) => {
     const begin = Number(/^bytes=(\d+)-$/.exec(headers.range ?? '')?.[1] ?? 0);
-    if (begin >= bytes.length) return void response.writeHead(416).end();
+    if (begin > 0 && begin >= bytes.length) return void response.writeHead(416).end();
     const part = bytes.subarray(begin);
     const range = begin > 0 ? { 'content-range': `bytes ${begin}-${bytes.length - 1}/${bytes.length}` } : {};
     response.writeHead(begin > 0 ? 206 : 200, { 'content-length': part.length, ...range }).end(part);
@@ -168,6 +168,8 @@ describe('downloadFile', () => {
     rmSync(target());
     const error = (await get({}, { urls: [`${base}/none`] }).catch((e: unknown) => e)) as PtmzError;
     expect(error).toMatchObject({ code: 'IO_ERROR', message: `${base}/none: the server says 404 Not Found` });
+    answers['/file'] = (_, response) => response.writeHead(416).end();
+    await expect(get()).rejects.toThrow(/says 416/);
     answers['/file'] = (_, response) => response.writeHead(500).end();
     asked = [];
     await expect(get()).rejects.toThrow(/says 500/);
@@ -268,6 +270,7 @@ describe('archives', () => {
   test.each<[string, PtmzError['code'], () => Uint8Array]>([
     ['a file that is missing', 'DATA_MALFORMED', () => gzipSync(Buffer.alloc(1024))],
     ['no archive', 'DATA_MALFORMED', () => Buffer.from('x'.repeat(600))],
+    ['nothing', 'TRUNCATED', () => Buffer.alloc(0)],
     ['a damaged header', 'DATA_MALFORMED', () => gzipSync(Buffer.alloc(1024, 1))],
     ['a cut one', 'TRUNCATED', () => gzipSync(Buffer.alloc(100, 1))],
   ])('%s: %s, and nothing is unpacked', async (_, expected, make) => {

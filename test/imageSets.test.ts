@@ -107,6 +107,7 @@ describe('svhn', () => {
     ['MATLAB 7.3', 'DATA_MALFORMED', (bytes) => (bytes.write('MATLAB 7.3 MAT-file', 0), bytes)],
     ['something else', 'DATA_MALFORMED', () => Buffer.alloc(1000)],
     ['nothing', 'TRUNCATED', () => Buffer.alloc(0)],
+    ['an empty compressed array', 'TRUNCATED', (bytes) => (bytes.writeUInt32LE(0, 132), bytes)],
   ])('%s: %s', async (_, code, change) => {
     const bytes = change(readFileSync(mat('train')));
     const dir = folder({ 'train_32x32.mat': bytes, 'test_32x32.mat': mat('test') });

@@ -72,6 +72,7 @@ describe('readNpy', () => {
     ['another key', 'DATA_MALFORMED', header(dict('(1,)', "'x': True, "))],
     ['a call', 'DATA_MALFORMED', header(dict('__import__("os")'))],
     ['no dict', 'DATA_MALFORMED', header('[]')],
+    ['a type of two lines', 'UNSUPPORTED_DTYPE', header(dict('(1,)').replace('<f4', '<f\n4'))],
     ['a missing key', 'DATA_MALFORMED', header("{'descr': '<f4', 'shape': (1,)}")],
   ])('%s: %s', (name, expectedCode, bytes) => {
     const path = scratch(`${name}.npy`);

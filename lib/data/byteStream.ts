@@ -1,6 +1,6 @@
 /** ByteStream: bytes that come in pieces, taken in the lengths that a format says. */
 import { createReadStream } from 'node:fs';
-import { pipeline } from 'node:stream';
+import { pipeline, Readable } from 'node:stream';
 import { createGunzip, createInflate } from 'node:zlib';
 import { PtmzError } from '../errors.js';
 import { fileError, malformed } from './files.js';
@@ -21,6 +21,7 @@ export class ByteStream {
 
   /** Part of a file, inflated on the way. */
   static ofFile(path: string, start: number, length: number, compression?: 'zlib' | 'gzip'): ByteStream {
+    if (length === 0) return new ByteStream(path, Readable.from([]));
     const file = createReadStream(path, { start, end: start + length - 1, highWaterMark: 2 ** 18 });
     if (compression === undefined) return new ByteStream(path, file);
     const inflater = compression === 'zlib' ? createInflate : createGunzip;

@@ -173,7 +173,7 @@ async function request(url: string, begin: number, signal: AbortSignal): Promise
   if (status === 200 || (status === 206 && range?.startsWith(`bytes ${begin}-`))) return response;
   await response.body?.cancel().catch(() => undefined);
   // The server's file is no longer than what is here, or it sends another part: begin anew.
-  if (status === 416 || status === 206) return request(url, 0, signal);
+  if (begin > 0 && (status === 416 || status === 206)) return request(url, 0, signal);
   throw new Broken(`the server says ${status} ${response.statusText}`.trim(), status >= 400 && status < 500);
 }
 

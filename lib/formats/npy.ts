@@ -102,7 +102,7 @@ function parseHeader(text: string, path: string): Header {
   const whole = /^\s*\}\s*$/.test(text.slice(at)) && fields.size === 3;
   if (!whole || !descr?.startsWith("'") || !/^(True|False)$/.test(fortran ?? '') || !shape?.startsWith('('))
     throw malformed(path, `expected 'descr', 'fortran_order' and 'shape' in the header, it is ${printed(text)}`);
-  const [, order, name] = /^'([<>|=]?)(.*)'$/.exec(descr)!;
+  const [, order, name] = /^'([<>|=]?)([^]*)'$/.exec(descr)!;
   const dtype = byNumpyName.get(name!);
   if (dtype === undefined) throw unsupported(path, `type ${printed(descr)}`);
   const sizes = shape
