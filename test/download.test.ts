@@ -14,6 +14,7 @@ import { downloadFile, type DownloadProgress } from '../lib/data/download.js';
 import { downloadSet, type DownloadDataProgress } from '../lib/data/downloadData.js';
 import { downloads, type Download } from '../lib/data/downloads.js';
 import { dataSources, parseDataSpec } from '../lib/data/registry.js';
+import { piecesOf } from '../lib/data/textDocuments.js';
 import { loadTokeniser } from '../lib/data/tokenise.js';
 import { ptmz } from './support/cli.js';
 
@@ -383,6 +384,20 @@ describe.skipIf(!tokeniser)('tokenise', () => {
     const japanese = [9116, 47249, 222, 10545, 245, 98, 17312, 105, 45739, 252];
     expect([...text.train.window(0, 14)]).toEqual([15496, 995, END, ...japanese, END]);
     expect(readdirSync(out).sort()).toEqual(['meta.json', 'train.bin']);
+  });
+
+  test('a long text is encoded in pieces with the tokens of the whole', () => {
+    const text = readFileSync(new URL('../lib/data/textDocuments.ts', import.meta.url), 'utf8');
+    const odd = `a\n\nb \n c\n\n\n  d\n'se\n12\n\u00a0\nü😀\n日本\r\nx\n`;
+    const encode = (part: string) => tokeniser!.encode(part, { disallowedSpecial: new Set() });
+    for (const whole of [text, odd.repeat(20)]) {
+      for (const length of [1, 7, 100, 1000]) {
+        const pieces = [...piecesOf(whole, length)];
+        expect(pieces.join('')).toBe(whole);
+        expect(pieces.flatMap(encode)).toEqual(encode(whole));
+      }
+    }
+    expect([...piecesOf(text, 1000)].length).toBeGreaterThan(2);
   });
 
   test('one document is divided at its end, many by chance that is always the same', async () => {

@@ -1,12 +1,12 @@
 /** Text files as GPT-2 tokens: train.bin, val.bin and meta.json, which `tokens` and nanoGPT read. */
-import { createReadStream, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setImmediate } from 'node:timers/promises';
 import { checkArray, checkNumber, checkObject, checkString, invalidArgument, PtmzError } from '../errors.js';
 import { attempt, disk, makeWritable, OutputFile, syncDirectory, writeFileAtomic } from '../formats/atomicFile.js';
-import { entryKind, fileError, malformed, readWhole } from './files.js';
+import { entryKind, malformed } from './files.js';
 import { MersenneTwister } from './mersenneTwister.js';
+import { documentsOf, piecesOf, type Document } from './textDocuments.js';
 
 /** What {@link tokenise} takes. */
 export interface TokeniseOptions {
@@ -16,7 +16,7 @@ export interface TokeniseOptions {
    */
   validation?: number;
   signal?: AbortSignal;
-  /** Called after every document. */
+  /** Called after every document, and on the way through long ones. */
   onProgress?: (progress: TokeniseProgress) => void;
 }
 
@@ -40,9 +40,6 @@ export interface TokenisedText {
 const SEED = 2357;
 const MANY = 0.0005;
 const SINGLE = 0.1;
-const END_OF_TEXT = '<|endoftext|>';
-/** Node's longest text has 2^29 - 24 characters. */
-const MAX_TEXT = 2 ** 29 - 24;
 const FILES = ['train.bin', 'val.bin'] as const;
 
 /** The few functions of gpt-tokenizer that are used; the package itself may not be there. */
@@ -115,12 +112,6 @@ async function checkInput(paths: readonly string[], dir: string, options: Tokeni
   return total;
 }
 
-interface Document {
-  text: string;
-  /** Where it ends in its file. */
-  end: number;
-}
-
 async function writeAll(
   writer: TokenWriter,
   paths: readonly string[],
@@ -129,76 +120,33 @@ async function writeAll(
 ): Promise<void> {
   const random = new MersenneTwister(SEED);
   const limit = (validation ?? MANY) * 2 ** 32;
+  const after = (begin: number) => async (bytes: number) => {
+    onProgress?.({ bytes: Math.min(begin + bytes, totalBytes), totalBytes, tokens: writer.tokens });
+    await setImmediate();
+    signal?.throwIfAborted();
+  };
+  const put = ({ text, begin }: Document) => writer.add(text, random.uint32() < limit ? 1 : 0, after(begin));
   // The first document is held back until there is a second one: a single one is divided.
-  let first: string | undefined;
-  let bytes = 0;
-  const put = (text: string) => writer.add(text, random.uint32() < limit ? 1 : 0);
+  let first: Document | undefined;
+  let offset = 0;
   for (const path of paths) {
-    for await (const { text, end } of documentsOf(path)) {
-      await setImmediate();
-      signal?.throwIfAborted();
-      if (writer.documents === 0 && first === undefined) first = text;
-      else {
-        if (first !== undefined) put(first);
-        first = undefined;
-        put(text);
+    for await (const document of documentsOf(path, offset)) {
+      if (first === undefined && writer.documents === 0) {
+        first = document;
+        continue;
       }
-      onProgress?.({ bytes: bytes + end, totalBytes, tokens: writer.tokens });
+      if (first !== undefined) await put(first);
+      first = undefined;
+      await put(document);
     }
-    bytes += statSync(path).size;
+    offset += statSync(path).size;
   }
-  if (first !== undefined) writer.addDivided(first, validation ?? SINGLE);
+  if (first !== undefined) await writer.addDivided(first.text, validation ?? SINGLE, after(first.begin));
   if (writer.documents === 0) throw malformed(paths[0]!, 'there is no text');
 }
 
-async function* documentsOf(path: string): AsyncGenerator<Document> {
-  if (path.toLowerCase().endsWith('.jsonl')) {
-    yield* linesOf(path);
-    return;
-  }
-  const bytes = await readWhole(path, MAX_TEXT);
-  let text: string;
-  try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch (cause) {
-    throw malformed(path, 'not UTF-8', cause);
-  }
-  let end = 0;
-  for (const part of text.split(END_OF_TEXT)) {
-    end += part.length;
-    if (part.trim() !== '') yield { text: part, end: Math.min(end, bytes.length) };
-  }
-}
-
-async function* linesOf(path: string): AsyncGenerator<Document> {
-  const stream = createReadStream(path);
-  const lines = createInterface({ input: stream, crlfDelay: Infinity });
-  let [number, end] = [0, 0];
-  try {
-    for await (const line of lines) {
-      number++;
-      end += Buffer.byteLength(line) + 1;
-      if (line.trim() === '') continue;
-      const text = textOf(line);
-      if (text === undefined) throw malformed(path, `line ${number}: expected an object with a field 'text'`);
-      if (text !== '') yield { text, end };
-    }
-  } catch (cause) {
-    throw cause instanceof PtmzError ? cause : fileError(path, cause);
-  } finally {
-    lines.close();
-    stream.destroy();
-  }
-}
-
-function textOf(line: string): string | undefined {
-  try {
-    const { text } = JSON.parse(line) as { text?: unknown };
-    return typeof text === 'string' ? text : undefined;
-  } catch {
-    return undefined;
-  }
-}
+/** Called after every piece, with the bytes of the document that are done. */
+type AfterPiece = (bytes: number) => Promise<void>;
 
 /** Two files that take their names together, once both are on the disk. */
 class TokenWriter {
@@ -218,25 +166,33 @@ class TokenWriter {
   }
 
   /** A document, for training (0) or for validation (1). */
-  add(text: string, split: number): void {
-    this.#write(text, split);
+  async add(text: string, split: number, after: AfterPiece): Promise<void> {
+    await this.#write(text, split, after);
     this.documents++;
   }
 
   /** A single document: its end is for validation. */
-  addDivided(text: string, part: number): void {
+  async addDivided(text: string, part: number, after: AfterPiece): Promise<void> {
     let at = Math.round(text.length * (1 - part));
     // Not between the two halves of a character.
     if (/[\udc00-\udfff]/.test(text[at] ?? '')) at++;
-    if (at > 0) this.#write(text.slice(0, at), 0);
-    if (at < text.length) this.#write(text.slice(at), 1);
+    if (at > 0) await this.#write(text.slice(0, at), 0, after);
+    if (at < text.length) await this.#write(text.slice(at), 1, after);
     this.documents++;
   }
 
-  #write(text: string, split: number): void {
-    const end = this.tokeniser.vocabularySize - 1;
-    const values = Uint16Array.from([...this.tokeniser.encode(text, { disallowedSpecial: new Set() }), end]);
-    this.#outputs[split]!.write(new Uint8Array(values.buffer));
+  async #write(text: string, split: number, after: AfterPiece): Promise<void> {
+    let bytes = 0;
+    for (const piece of piecesOf(text)) {
+      this.#put(this.tokeniser.encode(piece, { disallowedSpecial: new Set() }), split);
+      bytes += Buffer.byteLength(piece);
+      await after(bytes);
+    }
+    this.#put([this.tokeniser.vocabularySize - 1], split);
+  }
+
+  #put(values: readonly number[], split: number): void {
+    this.#outputs[split]!.write(new Uint8Array(Uint16Array.from(values).buffer));
     this.#counts[split]! += values.length;
   }
 
