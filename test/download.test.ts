@@ -68,7 +68,7 @@ const breaking = (after: number): Answer => {
   return (request, response) => {
     if (times++ > 0) return whole(content)(request, response);
     response.writeHead(200, { 'content-length': content.length });
-    response.write(content.subarray(0, after), () => setTimeout(() => response.destroy(), 50));
+    response.write(content.subarray(0, after), () => response.socket!.end());
   };
 };
 const target = () => join(folder, 'file');
