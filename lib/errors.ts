@@ -24,7 +24,7 @@ import { fileURLToPath } from 'node:url';
  * | `DUPLICATE_KEY` | a name stands twice in the header of a safetensors file |
  * | `UNSUPPORTED_DTYPE` | a file holds numbers of a type that this package does not read |
  * | `TRUNCATED` | a file ends before its data |
- * | `CHECKSUM_MISMATCH` | a checkpoint was changed after it was written; the message names the tensor |
+ * | `CHECKSUM_MISMATCH` | a file is not as it was written or published; the message names it, and the tensor of a checkpoint |
  * | `CHECKPOINT_MISMATCH` | a checkpoint belongs to another model, data set or run |
  * | `DATA_MISSING` | a data set or file that was asked for is not there |
  * | `UNSAFE_PICKLE` | a pickle names a function or class that data files have no use for; nothing of it was run |

@@ -26,16 +26,11 @@ export { Value, type Kind } from './graph/value.js';
 export { randomKey, Vector, type DType, type RandomOptions, type TypedArray } from './graph/vector.js';
 export * from './nn/index.js';
 export { DiskFullError } from './formats/diskSpace.js';
-export {
-  readSafetensors,
-  readSafetensorsMetadata,
-  writeSafetensors,
-  type StoredTensor,
-  type TensorArray,
-  type TensorDType,
-} from './formats/safetensors.js';
+export * from './formats/index.js';
 export * from './data/index.js';
 export * from './landscape/index.js';
 export * from './models/index.js';
 export * from './report/index.js';
 export * from './train/index.js';
+export type { JsonLines, JsonObject } from './zoo/pythonJson.js';
+export { readTrial, type Trial, type TrialCheckpoint, type TrialParams } from './zoo/trial.js';

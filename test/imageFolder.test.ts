@@ -30,11 +30,11 @@ const failure = (promise: Promise<unknown>) =>
   );
 const two = { 'a/1.png': 'rgb.png', 'b/1.png': 'grey.png' };
 
-const sharp = await loadSharp().catch(() => undefined);
+const sharp = await loadSharp('imageFolder').catch(() => undefined);
 
 test('a missing sharp is named, with what to do', async () => {
   const cause = new Error("Cannot find package 'sharp'\nmore");
-  const error = await failure(loadSharp(() => Promise.reject(cause)));
+  const error = await failure(loadSharp('imageFolder', () => Promise.reject(cause)));
   expect(error).toMatchObject({ code: 'MISSING_PEER', hint: 'npm install sharp', cause });
   expect(error!.message).toMatch(/imageFolder needs the package sharp.*Cannot find package 'sharp'$/);
   if (!sharp) expect(await failure(imageFolder(folder(two)))).toMatchObject({ code: 'MISSING_PEER' });

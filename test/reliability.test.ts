@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import syscalls from '../scripts/reliability/d2-syscalls.mjs';
 import unwritable from '../scripts/reliability/d8-unwritable.mjs';
+import fuzz from '../scripts/reliability/f8-fuzz.mjs';
 import { loadRows } from '../scripts/reliability/rows.mjs';
 import { withResults } from '../scripts/reliability/table.mjs';
 import nonFinite from '../scripts/reliability/x1-non-finite.mjs';
@@ -13,26 +14,24 @@ import processes from '../scripts/reliability/x3-processes.mjs';
 const script = fileURLToPath(new URL('../scripts/reliability.mjs', import.meta.url));
 
 describe('rows', () => {
-  test.each([syscalls, unwritable, nonFinite, threads, processes].map((row) => [row.id, row.fault, row] as const))(
-    '%s: %s',
-    { timeout: 60_000 },
-    async (_id, _fault, row) => {
-      const reason = row.unavailable?.();
-      if (reason !== undefined) {
-        expect(reason).toMatch(/Linux|root|mount|strace/);
-        return;
-      }
-      const fractions: number[] = [];
-      const outcome = await row.run({ trials: row.trials.quick, report: (fraction) => fractions.push(fraction) });
-      expect(outcome).toMatchObject({ passed: true });
-      expect(fractions.every((fraction) => fraction > 0 && fraction <= 1)).toBe(true);
-    },
-  );
+  test.each(
+    [syscalls, unwritable, fuzz, nonFinite, threads, processes].map((row) => [row.id, row.fault, row] as const),
+  )('%s: %s', { timeout: 60_000 }, async (_id, _fault, row) => {
+    const reason = row.unavailable?.();
+    if (reason !== undefined) {
+      expect(reason).toMatch(/Linux|root|mount|strace/);
+      return;
+    }
+    const fractions: number[] = [];
+    const outcome = await row.run({ trials: row.trials.quick, report: (fraction) => fractions.push(fraction) });
+    expect(outcome).toMatchObject({ passed: true });
+    expect(fractions.every((fraction) => fraction > 0 && fraction <= 1)).toBe(true);
+  });
 
   test('there is one of every promised id, in order, and an id that is none is refused', async () => {
     const rows = await loadRows();
     const ids = [...new Set(rows.map(({ id }) => id))];
-    expect(ids).toEqual(['D1', 'D2', 'D3', 'D4', 'D7', 'D8', 'D14', 'X1', 'X2', 'X3']);
+    expect(ids).toEqual(['D1', 'D2', 'D3', 'D4', 'D7', 'D8', 'D14', 'F8', 'X1', 'X2', 'X3']);
     expect(new Set(rows.map(({ id, fault }) => id + fault)).size).toBe(rows.length);
     const { status, stderr } = spawnSync(process.execPath, [script, '--only', 'D3,D99'], { encoding: 'utf8' });
     expect([status, stderr]).toEqual([1, expect.stringMatching(/D1, D2.*received D99/)]);

@@ -3,13 +3,15 @@ import { createRequire } from 'node:module';
 import { Command } from 'commander';
 import { firstExamples, type AddCommand } from './command.js';
 import { addBuild } from './commands/build.js';
+import { addConvert } from './commands/convert.js';
+import { addData } from './commands/data.js';
 import { addDoctor } from './commands/doctor.js';
 import { addMeasure } from './commands/measure.js';
 import { addQuickstart } from './commands/quickstart.js';
 import { addTrain } from './commands/train.js';
 
 // One line each, in the order of `ptmz --help`.
-const commands: AddCommand[] = [addQuickstart, addTrain, addMeasure, addDoctor, addBuild];
+const commands: AddCommand[] = [addQuickstart, addTrain, addMeasure, addConvert, addData, addDoctor, addBuild];
 
 /** The program with all its commands, ready to parse. */
 export function createProgram(): Command {

@@ -67,3 +67,11 @@ export function formatDuration(seconds: number): string {
   if (whole < 3600) return pair(Math.floor(whole / 60), 'min', whole % 60, 's');
   return pair(Math.floor(whole / 3600), 'h', Math.floor((whole % 3600) / 60), 'min');
 }
+
+/** Bytes as `512 B`, `1.50 MB` or `2.30 GB`, by powers of 1,000. */
+export function formatBytes(bytes: number): string {
+  if (!Number.isFinite(bytes)) return '?';
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, bytes)) / 3)));
+  return `${formatNumber(power === 0 ? Math.round(bytes) : bytes / 1000 ** power, 3)} ${units[power]}`;
+}

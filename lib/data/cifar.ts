@@ -1,33 +1,36 @@
 /** CIFAR-10 and CIFAR-100 (Krizhevsky 2009): 50,000 + 10,000 colour images of 32 x 32, binary or as Python pickles. */
 import { join } from 'node:path';
-import { checkObject, checkString, PtmzError } from '../errors.js';
+import { checkObject, checkOneOf, PtmzError } from '../errors.js';
 import { NumpyArray, numpyGlobals } from '../formats/numpyPickle.js';
 import { parsePickle } from '../formats/pickle.js';
 import { pickledKind, type PickleKey, type PickleValue } from '../formats/pickleValue.js';
-import { arrays, checkNormalisation, type DataSet, type ImageArrays, type Normalisation } from './dataset.js';
+import { arrays, type DataSet, type Normalisation } from './dataset.js';
 import { entryKind, malformed, readWhole } from './files.js';
-import { checkCounts, takeBalanced } from './subset.js';
+import { checkImageSet, imageSetKeys, type ImageSetOptions } from './imageSet.js';
+import { takeBalanced, type ByteImages } from './subset.js';
 
-/** What {@link cifar10} and {@link cifar100} take. */
-export interface CifarOptions {
-  /** Number of training images, of 50,000: a fixed subset with equal numbers of all classes. */
-  train?: number;
-  /** Number of test images, of 10,000. */
-  test?: number;
-  /** Per channel; the usual values for the data set where left out. */
-  normalise?: Normalisation;
+/** What {@link cifar10} takes: parts of 50,000 training and 10,000 test images, and the normalisation. */
+export type CifarOptions = ImageSetOptions;
+
+/** What {@link cifar100} takes. */
+export interface Cifar100Options extends CifarOptions {
+  /** The 100 fine classes, or the 20 coarse ones that these belong to; default `fine`. */
+  labels?: 'fine' | 'coarse';
 }
 
 type Format = 'binary' | 'pickle';
 
 interface Variant {
   name: string;
+  /** Of `ptmz data get`. */
+  download: string;
   classes: number;
   normalise: Normalisation;
   /** Key of the labels in a pickle. */
   labels: string;
-  /** Label bytes before the pixels of a binary record; the last one counts. */
+  /** Label bytes before the pixels of a binary record, and which of them counts. */
   labelBytes: number;
+  labelByte: number;
   /** Folder that the archive unpacks to, and the files in it. */
   folder: Record<Format, string>;
   train: Record<Format, readonly string[]>;
@@ -38,10 +41,12 @@ const batches = (suffix: string) => [1, 2, 3, 4, 5].map((i) => `data_batch_${i}$
 
 const CIFAR10: Variant = {
   name: 'CIFAR-10',
+  download: 'cifar10',
   classes: 10,
   normalise: { mean: [125.3 / 255, 123.0 / 255, 113.9 / 255], std: [63.0 / 255, 62.1 / 255, 66.7 / 255] },
   labels: 'labels',
   labelBytes: 1,
+  labelByte: 0,
   folder: { binary: 'cifar-10-batches-bin', pickle: 'cifar-10-batches-py' },
   train: { binary: batches('.bin'), pickle: batches('') },
   test: { binary: ['test_batch.bin'], pickle: ['test_batch'] },
@@ -49,16 +54,27 @@ const CIFAR10: Variant = {
 
 const CIFAR100: Variant = {
   name: 'CIFAR-100',
+  download: 'cifar100',
   classes: 100,
   normalise: { mean: [0.5071, 0.4867, 0.4408], std: [0.2675, 0.2565, 0.2761] },
   labels: 'fine_labels',
   labelBytes: 2,
+  labelByte: 1,
   folder: { binary: 'cifar-100-binary', pickle: 'cifar-100-python' },
   train: { binary: ['train.bin'], pickle: ['train'] },
   test: { binary: ['test.bin'], pickle: ['test'] },
 };
 
+const CIFAR100_COARSE: Variant = {
+  ...CIFAR100,
+  name: 'CIFAR-100 coarse',
+  classes: 20,
+  labels: 'coarse_labels',
+  labelByte: 0,
+};
+
 const PIXELS = 3 * 32 * 32;
+const COUNTS = [50_000, 10_000] as const;
 const MAX_BYTES = 2 ** 29;
 
 /**
@@ -85,7 +101,7 @@ export function cifar10(dir: string, options: CifarOptions = {}): Promise<DataSe
 }
 
 /**
- * Reads CIFAR-100 with its 100 fine classes: train (50000,3,32,32), test (10000,3,32,32), or a part as {@link cifar10}.
+ * Reads CIFAR-100 with its 100 fine classes or its 20 coarse ones: train (50000,3,32,32), test (10000,3,32,32), or a part as {@link cifar10}.
  *
  * @param dir `cifar-100-python` or `cifar-100-binary`, or the folder that holds one of them
  * @throws PtmzError as {@link cifar10}
@@ -100,18 +116,18 @@ export function cifar10(dir: string, options: CifarOptions = {}): Promise<DataSe
  * }
  * ```
  */
-export function cifar100(dir: string, options: CifarOptions = {}): Promise<DataSet> {
-  return read(CIFAR100, dir, options);
+export async function cifar100(dir: string, options: Cifar100Options = {}): Promise<DataSet> {
+  checkObject('options', options, [...imageSetKeys, 'labels']);
+  const { labels = 'fine', ...rest } = options;
+  checkOneOf('labels', labels, ['fine', 'coarse']);
+  return read(labels === 'fine' ? CIFAR100 : CIFAR100_COARSE, dir, rest);
 }
 
 async function read(variant: Variant, dir: string, options: CifarOptions): Promise<DataSet> {
-  checkString('dir', dir);
-  checkObject('options', options, ['train', 'test', 'normalise']);
-  checkCounts(options, [50_000, 10_000]);
-  if (options.normalise !== undefined) checkNormalisation(options.normalise, 3);
+  checkImageSet(dir, options, COUNTS);
   const { folder, format } = await locate(variant, dir);
   const part = async (names: readonly string[], count: number | undefined) =>
-    choose(await readParts(variant, folder, format, names), variant.classes, count);
+    takeBalanced(await readParts(variant, folder, format, names), variant.classes, count);
   const train = await part(variant.train[format], options.train);
   const test = await part(variant.test[format], options.test);
   const { name, classes, normalise } = variant;
@@ -133,7 +149,9 @@ async function locate(variant: Variant, dir: string): Promise<{ folder: string; 
       );
     }
   }
-  const hint = `Pass the folder that holds ${variant.folder.pickle} or ${variant.folder.binary}, unpacked.`;
+  const hint =
+    `ptmz data get ${variant.download} downloads it; pass the folder that holds ${variant.folder.pickle} or ` +
+    `${variant.folder.binary}, unpacked.`;
   throw new PtmzError('DATA_MISSING', `${dir}: no ${variant.name} there; ${notes.join('; ')}`, { hint });
 }
 
@@ -142,7 +160,12 @@ interface Part {
   labels: readonly number[];
 }
 
-async function readParts(variant: Variant, folder: string, format: Format, names: readonly string[]): Promise<Part> {
+async function readParts(
+  variant: Variant,
+  folder: string,
+  format: Format,
+  names: readonly string[],
+): Promise<ByteImages> {
   const parts: Part[] = [];
   for (const name of names) {
     const path = join(folder, name);
@@ -155,11 +178,8 @@ async function readParts(variant: Variant, folder: string, format: Format, names
       );
     parts.push(part);
   }
-  return { images: Buffer.concat(parts.map((part) => part.images)), labels: parts.flatMap((part) => part.labels) };
-}
-
-function choose({ images, labels }: Part, classes: number, count: number | undefined): ImageArrays {
-  return takeBalanced({ images, shape: [labels.length, 3, 32, 32] as const, labels }, classes, count);
+  const labels = parts.flatMap((part) => part.labels);
+  return { images: Buffer.concat(parts.map((part) => part.images)), shape: [labels.length, 3, 32, 32], labels };
 }
 
 const parsers: Record<Format, (bytes: Uint8Array, path: string, variant: Variant) => Part> = {
@@ -168,7 +188,7 @@ const parsers: Record<Format, (bytes: Uint8Array, path: string, variant: Variant
 };
 
 /** Records of label bytes and 3,072 pixels, red, green, blue. */
-function parseBinary(bytes: Uint8Array, path: string, { labelBytes }: Variant): Part {
+function parseBinary(bytes: Uint8Array, path: string, { labelBytes, labelByte }: Variant): Part {
   const record = labelBytes + PIXELS;
   if (bytes.length === 0 || bytes.length % record !== 0)
     throw malformed(path, `expected a multiple of ${record} bytes, one record per image, the file has ${bytes.length}`);
@@ -178,7 +198,7 @@ function parseBinary(bytes: Uint8Array, path: string, { labelBytes }: Variant): 
   for (let i = 0; i < count; i++) {
     const start = i * record + labelBytes;
     images.set(bytes.subarray(start, start + PIXELS), i * PIXELS);
-    labels.push(bytes[start - 1]!);
+    labels.push(bytes[i * record + labelByte]!);
   }
   return { images, labels };
 }

@@ -39,7 +39,9 @@ export async function fashionMnist(options: FashionMnistOptions = {}): Promise<D
     return arrays({ ...train, classes: CLASSES, test, name: 'Fashion-MNIST' });
   } catch (cause) {
     if (!(cause instanceof PtmzError) || cause.code !== 'DATA_MISSING') throw cause;
-    const hint = 'On Debian: apt install dataset-fashion-mnist. Elsewhere pass { dir } with the four *-ubyte.gz files.';
+    const hint =
+      'ptmz data get fashion-mnist downloads it; pass { dir } with the four *-ubyte.gz files. On Debian there is ' +
+      'also the package dataset-fashion-mnist.';
     throw new PtmzError('DATA_MISSING', cause.message, { hint, cause });
   }
 }

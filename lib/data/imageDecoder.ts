@@ -1,18 +1,41 @@
-/** Decoding of JPEG and PNG files by sharp, an optional package: a few at a time, to one size, as bytes (3,H,W). */
+/** ImageDecoder: lists of JPEG and PNG files as arrays of bytes, through sharp, an optional package. */
 import { availableParallelism } from 'node:os';
 import { PtmzError } from '../errors.js';
 import { loadPeer, type ImportPackage } from '../peer.js';
 import type { ImageArrays } from './dataset.js';
 import { malformed } from './files.js';
-import type { ImageFolderOptions } from './imageFolder.js';
+import { balancedSubset } from './subset.js';
 
 const MAX_PIXELS = 2 ** 26;
 const MAX_RATE = 30;
+
+/** Where a reader of image files is. */
+export interface ImageFolderProgress {
+  /** Images decoded so far. */
+  done: number;
+  total: number;
+}
+
+/** @internal */
+export interface DecodeOptions {
+  /** Side, or height and width; that of the first image where left out. */
+  size?: number | readonly [height: number, width: number];
+  parallel?: number;
+  signal?: AbortSignal;
+  onProgress?: (progress: ImageFolderProgress) => void;
+}
 
 /** @internal */
 export interface LabelledFile {
   path: string;
   label: number;
+}
+
+/** As many files as asked for, with equal numbers of all classes. @internal */
+export function chooseFiles(files: LabelledFile[], classes: number, count: number | undefined): LabelledFile[] {
+  if (count === undefined || count >= files.length) return files;
+  const labels = files.map(({ label }) => label);
+  return balancedSubset(labels, classes, count).map((i) => files[i]!);
 }
 
 /** The few methods of sharp that are used; the package itself may not be there. */
@@ -31,10 +54,10 @@ interface Picture {
   channels: number;
 }
 
-/** @internal */
-export const loadSharp = (load?: ImportPackage): Promise<Sharp> => loadPeer<Sharp>('sharp', 'imageFolder', load);
+/** @param user what needs it, for the error @internal */
+export const loadSharp = (user: string, load?: ImportPackage): Promise<Sharp> => loadPeer<Sharp>('sharp', user, load);
 
-/** Decodes lists of files, a few at a time, to one size. @internal */
+/** Decodes lists of files, a few at a time, to one size. */
 export class ImageDecoder {
   #done = 0;
   #reported = -Infinity;
@@ -43,7 +66,7 @@ export class ImageDecoder {
 
   constructor(
     readonly sharp: Sharp,
-    readonly options: Pick<ImageFolderOptions, 'size' | 'parallel' | 'signal' | 'onProgress'>,
+    readonly options: DecodeOptions,
     readonly total: number,
   ) {
     const { size } = options;

@@ -4,8 +4,8 @@ import { basename, join, resolve } from 'node:path';
 import { checkArray, checkInteger, checkObject, checkString, invalidArgument, PtmzError } from '../errors.js';
 import { arrays, checkNormalisation, type DataSet, type Normalisation } from './dataset.js';
 import { entryKind, fileError, malformed } from './files.js';
-import { ImageDecoder, loadSharp, type LabelledFile } from './imageDecoder.js';
-import { balancedSubset, checkCounts } from './subset.js';
+import { chooseFiles, ImageDecoder, loadSharp, type ImageFolderProgress, type LabelledFile } from './imageDecoder.js';
+import { checkCounts } from './subset.js';
 
 /** What {@link imageFolder} takes. */
 export interface ImageFolderOptions {
@@ -26,13 +26,6 @@ export interface ImageFolderOptions {
   signal?: AbortSignal;
   /** Called at most 30 times a second, and at the end. */
   onProgress?: (progress: ImageFolderProgress) => void;
-}
-
-/** Where {@link imageFolder} is. */
-export interface ImageFolderProgress {
-  /** Images decoded so far. */
-  done: number;
-  total: number;
 }
 
 /** A data set that knows the names of its classes. */
@@ -70,11 +63,11 @@ export async function imageFolder(dir: string, options: ImageFolderOptions = {})
   options.signal?.throwIfAborted();
   const split = await findSplit(dir);
   const names = await classFolders(split.train);
-  const train = choose(await findImages(split.train, names, names), names.length, options.train);
+  const train = chooseFiles(await findImages(split.train, names, names), names.length, options.train);
   const test = split.test === undefined ? undefined : await testImages(split.test, names, options.test);
   if (!test && options.test !== undefined)
     throw invalidArgument('test', `no count: ${dir} has no test images`, options.test);
-  const decoder = new ImageDecoder(await loadSharp(), options, train.length + (test?.length ?? 0));
+  const decoder = new ImageDecoder(await loadSharp('imageFolder'), options, train.length + (test?.length ?? 0));
   const trainImages = await decoder.decode(train);
   const testImageArrays = test && (await decoder.decode(test));
   const data = arrays({
@@ -168,7 +161,7 @@ async function testImages(
   const present = await classFolders(folder);
   const unknown = present.find((name) => !names.includes(name));
   if (unknown !== undefined) throw malformed(join(folder, unknown), 'a class that the training images do not have');
-  return choose(await findImages(folder, present, names), names.length, count);
+  return chooseFiles(await findImages(folder, present, names), names.length, count);
 }
 
 /** As torchvision walks: by folder, then by name. */
@@ -186,10 +179,4 @@ async function imagesBelow(top: string): Promise<string[]> {
   };
   await visit(top, 1);
   return [...folders.keys()].sort().flatMap((folder) => folders.get(folder)!);
-}
-
-function choose(files: LabelledFile[], classes: number, count: number | undefined): LabelledFile[] {
-  if (count === undefined || count >= files.length) return files;
-  const labels = files.map(({ label }) => label);
-  return balancedSubset(labels, classes, count).map((i) => files[i]!);
 }

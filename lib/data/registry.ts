@@ -7,6 +7,9 @@ import { digits } from './digits.js';
 import { fashionMnist } from './fashionMnist.js';
 import { idxFolder } from './idxFolder.js';
 import { imageFolder, type ImageFolderOptions } from './imageFolder.js';
+import { stl10 } from './stl10.js';
+import { svhn } from './svhn.js';
+import { tinyImageNet } from './tinyImageNet.js';
 
 /** What can be asked of a reader; `size` only of one that has it. */
 export type OpenDataOptions = Pick<ImageFolderOptions, 'train' | 'test' | 'size' | 'signal' | 'onProgress'>;
@@ -55,6 +58,34 @@ export const dataSources = {
     counts: [50_000, 10_000],
     title: 'CIFAR-100',
     open: (dir, options) => cifar100(dir!, counts(options)),
+  },
+  'cifar100-coarse': {
+    description: 'CIFAR-100 with its 20 coarse labels, unpacked',
+    path: 'required',
+    counts: [50_000, 10_000],
+    title: 'CIFAR-100 coarse',
+    open: (dir, options) => cifar100(dir!, { ...counts(options), labels: 'coarse' }),
+  },
+  svhn: {
+    description: 'SVHN, cropped digits: train_32x32.mat and test_32x32.mat',
+    path: 'required',
+    counts: [73_257, 26_032],
+    title: 'SVHN',
+    open: (dir, options) => svhn(dir!, counts(options)),
+  },
+  stl10: {
+    description: 'STL-10, 96 x 96, the unpacked binary version',
+    path: 'required',
+    counts: [5000, 8000],
+    title: 'STL-10',
+    open: (dir, options) => stl10(dir!, counts(options)),
+  },
+  'tiny-imagenet': {
+    description: 'TinyImageNet, 64 x 64, unpacked; needs sharp',
+    path: 'required',
+    counts: [100_000, 10_000],
+    title: 'TinyImageNet',
+    open: (dir, { signal, onProgress, ...options }) => tinyImageNet(dir!, { ...counts(options), signal, onProgress }),
   },
   idx: {
     description: "IDX files named as MNIST's, gzipped or not",

@@ -39,7 +39,7 @@ export function selectSamples(
   shape: ImageShape,
   labels: ArrayLike<number>,
   positions: readonly number[],
-): ImageArrays & { images: Uint8Array; labels: number[] } {
+): ByteImages & { labels: number[] } {
   const size = shape[1] * shape[2] * shape[3];
   const selected = new Uint8Array(positions.length * size);
   positions.forEach((from, to) => selected.set(images.subarray(from * size, (from + 1) * size), to * size));
@@ -50,12 +50,15 @@ export function selectSamples(
   };
 }
 
+/** Images of bytes, as they were read. @internal */
+export type ByteImages = ImageArrays & { images: Uint8Array };
+
 /** `count` of the samples, balanced; all where there are no more, or none is given. @internal */
-export function takeBalanced<T extends ImageArrays & { images: Uint8Array }>(
+export function takeBalanced<T extends ByteImages>(
   samples: T,
   classes: number,
   count = Infinity,
-): T | (ImageArrays & { images: Uint8Array; labels: number[] }) {
+): T | (ByteImages & { labels: number[] }) {
   const { images, shape, labels } = samples;
   if (count >= shape[0]) return samples;
   return selectSamples(images, shape, labels, balancedSubset(labels, classes, count));

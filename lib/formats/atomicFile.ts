@@ -71,27 +71,59 @@ export function attempt<T>(call: keyof typeof disk, path: string, work: () => T,
 // Larger writes than 2^31 - 1 bytes are cut by the system.
 const largestWrite = 2 ** 26;
 
-/** Writes a new file, fails where there is one, and waits until the disk has it. @internal */
-export function writeDurably(path: string, bytes: Uint8Array, space: DiskSpace): void {
-  const file = attempt('open', path, () => disk.open(path, 'wx'), space);
-  try {
+/** A file that is written piece by piece; a piece that cannot be written is a typed error. @internal */
+export class OutputFile {
+  readonly #file: number;
+  #open = true;
+
+  /** @param flags `wx` for a new file, `w` to begin anew, `a` to go on at the end */
+  constructor(
+    readonly path: string,
+    flags: 'wx' | 'w' | 'a',
+    readonly space?: DiskSpace,
+  ) {
+    this.#file = attempt('open', path, () => disk.open(path, flags), space);
+  }
+
+  write(bytes: Uint8Array): void {
     for (let done = 0; done < bytes.length;) {
       const part = bytes.subarray(done, done + largestWrite);
-      const written = attempt('write', path, () => disk.write(file, part), space);
-      if (written <= 0) throw new PtmzError('IO_ERROR', `${path}: write stopped at ${done} of ${bytes.length} bytes`);
+      const written = attempt('write', this.path, () => disk.write(this.#file, part), this.space);
+      if (written <= 0)
+        throw new PtmzError('IO_ERROR', `${this.path}: write stopped at ${done} of ${bytes.length} bytes`);
       done += written;
     }
+  }
+
+  /** Waits until the disk has all of it, and closes. */
+  commit(): void {
     // An error here means that the pages may be gone: it is never tried again as if nothing had been.
-    attempt('fsync', path, () => disk.fsync(file), space);
-  } catch (error) {
+    attempt('fsync', this.path, () => disk.fsync(this.#file), this.space);
+    this.#open = false;
+    attempt('close', this.path, () => disk.close(this.#file), this.space);
+  }
+
+  /** Closes after an error, which says what happened; does nothing after {@link commit}. */
+  abandon(): void {
+    if (!this.#open) return;
+    this.#open = false;
     try {
-      disk.close(file);
+      disk.close(this.#file);
     } catch {
       // The first error says what happened.
     }
-    throw error;
   }
-  attempt('close', path, () => disk.close(file), space);
+}
+
+/** Writes a new file, fails where there is one, and waits until the disk has it. @internal */
+export function writeDurably(path: string, pieces: readonly Uint8Array[], space: DiskSpace): void {
+  const file = new OutputFile(path, 'wx', space);
+  try {
+    for (const piece of pieces) file.write(piece);
+    file.commit();
+  } finally {
+    file.abandon();
+  }
 }
 
 /** Waits until the disk has the names in a directory. @internal */
@@ -138,14 +170,16 @@ export function withTemporary(path: string, work: (temporary: string) => void): 
  * Writes a file: to a temporary name beside it, flushed, renamed, and the directory flushed. A reader sees the old file
  * or the new one, whole; once this returns, a power cut does not bring the old one back.
  *
+ * @param bytes in one piece or in several
  * @throws PtmzError `DISK_FULL` with needed and free bytes, `NOT_WRITABLE`, `IO_ERROR`; they name path and call, and
  * the old file is untouched
  * @internal
  */
-export function writeFileAtomic(path: string, bytes: Uint8Array): void {
-  const space = spaceFor(path, [bytes.length]);
+export function writeFileAtomic(path: string, bytes: Uint8Array | readonly Uint8Array[]): void {
+  const pieces = bytes instanceof Uint8Array ? [bytes] : bytes;
+  const space = spaceFor(path, [pieces.reduce((sum, { length }) => sum + length, 0)]);
   withTemporary(path, (temporary) => {
-    writeDurably(temporary, bytes, space);
+    writeDurably(temporary, pieces, space);
     attempt('rename', path, () => disk.rename(temporary, path), space);
   });
   syncDirectory(dirname(path));
@@ -163,7 +197,7 @@ export function writeDirectoryAtomic(path: string, files: ReadonlyMap<string, Ui
   const space = spaceFor(path, sizes);
   withTemporary(path, (temporary) => {
     attempt('makeDirectory', temporary, () => disk.makeDirectory(temporary), space);
-    for (const [name, bytes] of files) writeDurably(join(temporary, name), bytes, space);
+    for (const [name, bytes] of files) writeDurably(join(temporary, name), [bytes], space);
     syncDirectory(temporary);
     if (existsSync(path)) removeAtomic(path);
     attempt('rename', path, () => disk.rename(temporary, path), space);
@@ -214,7 +248,7 @@ export function makeWritable(directory: string): void {
   }
   removeOrphans(directory);
   withTemporary(join(directory, 'probe'), (temporary) => {
-    writeDurably(temporary, Uint8Array.of(0), spaceFor(directory, [1]));
+    writeDurably(temporary, [Uint8Array.of(0)], spaceFor(directory, [1]));
     attempt('remove', temporary, () => disk.remove(temporary));
   });
 }

@@ -105,7 +105,7 @@ function create(path: string, owner: LockOwner): number | undefined {
   const bytes = Buffer.from(JSON.stringify(owner));
   let now: number | undefined;
   withTemporary(path, (temporary) => {
-    writeDurably(temporary, bytes, spaceFor(path, [bytes.length]));
+    writeDurably(temporary, [bytes], spaceFor(path, [bytes.length]));
     if (!publish(temporary, path, bytes)) now = statSync(temporary).mtimeMs;
     attemptQuietly(() => rmSync(temporary));
   });
@@ -131,7 +131,7 @@ function publish(temporary: string, path: string, bytes: Uint8Array): boolean {
 /** The same in two calls: for a moment the file is empty, which counts as the lock of somebody unknown. */
 function writeNew(path: string, bytes: Uint8Array): boolean {
   try {
-    writeDurably(path, bytes, spaceFor(path, [bytes.length]));
+    writeDurably(path, [bytes], spaceFor(path, [bytes.length]));
     return true;
   } catch (error) {
     if (codeOf(error) === 'EEXIST') return false;

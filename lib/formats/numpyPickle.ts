@@ -9,6 +9,7 @@ import {
   type PickleMake,
   type PickleValue,
 } from './pickleValue.js';
+import { arrayOf, byNumpyName, swapBytes, type StoredTensor } from './storedTensor.js';
 
 const types = {
   b1: (view: DataView, at: number) => view.getUint8(at),
@@ -61,6 +62,14 @@ export class NumpyArray extends PickleObject {
     const size = Number(this.type[1]);
     const view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength);
     return Array.from({ length: this.bytes.length / size }, (_, i) => types[this.type](view, i * size, this.#little));
+  }
+
+  /** As a tensor of its own memory. */
+  toTensor(): StoredTensor {
+    const bytes = new Uint8Array(this.bytes);
+    if (!this.#little) swapBytes(bytes, Number(this.type[1]));
+    const dtype = byNumpyName.get(this.type)!;
+    return { dtype, shape: [...this.shape], data: arrayOf(dtype, bytes) };
   }
 
   /** (version, shape, dtype, Fortran order, bytes) */

@@ -2,38 +2,20 @@
 import { readFileSync } from 'node:fs';
 import { invalidArgument, PtmzError, type ErrorCode } from '../errors.js';
 import { writeFileAtomic } from './atomicFile.js';
+import {
+  byteCount,
+  bytesOf,
+  isSize,
+  tensorArrays,
+  widthOf,
+  type StoredTensor,
+  type TensorDType,
+} from './storedTensor.js';
 import { parseStrictJson, type StrictJson, type StrictJsonError } from './strictJson.js';
-
-const arrays = {
-  F64: Float64Array,
-  F32: Float32Array,
-  F16: Uint16Array,
-  BF16: Uint16Array,
-  I64: BigInt64Array,
-  I32: Int32Array,
-  I16: Int16Array,
-  I8: Int8Array,
-  U8: Uint8Array,
-  BOOL: Uint8Array,
-} as const;
-
-/** F16 and BF16 are held as their bits, BOOL as bytes 0 and 1. */
-export type TensorDType = keyof typeof arrays;
-/** The typed arrays that hold the tensors of a safetensors file. */
-export type TensorArray = InstanceType<(typeof arrays)[TensorDType]>;
-
-/** A tensor of a safetensors file. */
-export interface StoredTensor {
-  readonly dtype: TensorDType;
-  readonly shape: readonly number[];
-  readonly data: TensorArray;
-}
 
 // The limit of the reference implementation; a longer header is an attack or another format.
 const maxHeader = 100_000_000;
 const metadataName = '__metadata__';
-
-const isSize = (n: unknown): n is number => typeof n === 'number' && Number.isSafeInteger(n) && n >= 0;
 
 interface HeaderEntry {
   name: string;
@@ -75,7 +57,7 @@ export function parseSafetensorsFile(bytes: Uint8Array, source: string): Safeten
   for (const { name, dtype, shape, begin, end } of entries) {
     // Not bytes.slice(): that of a Buffer is a view, and the data need not be aligned in the file.
     const copy = new Uint8Array(bytes.subarray(dataStart + begin, dataStart + end));
-    tensors.set(name, { dtype, shape, data: new arrays[dtype](copy.buffer) });
+    tensors.set(name, { dtype, shape, data: new tensorArrays[dtype](copy.buffer) });
   }
   return { tensors, metadata };
 }
@@ -107,16 +89,17 @@ function checkEntry(name: string, entry: StrictJson, fail: Fail): HeaderEntry {
   const field = (key: string) => (entry instanceof Map ? entry.get(key) : undefined);
   const [dtype, shape, offsets] = [field('dtype'), field('shape'), field('data_offsets')];
   if (typeof dtype !== 'string') throw fail(`'${name}' has no dtype`, 8);
-  if (!Object.hasOwn(arrays, dtype)) throw fail(`'${name}' has the dtype ${dtype}`, 8, 'UNSUPPORTED_DTYPE');
+  if (!Object.hasOwn(tensorArrays, dtype)) throw fail(`'${name}' has the dtype ${dtype}`, 8, 'UNSUPPORTED_DTYPE');
   if (!Array.isArray(shape) || !shape.every(isSize)) throw fail(`'${name}' has no proper shape`, 8);
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize))
     throw fail(`'${name}' has no proper data_offsets`, 8);
   const [begin, end] = offsets as [number, number];
-  const width = arrays[dtype as TensorDType].BYTES_PER_ELEMENT;
-  // A product beyond 2^53 is inexact but never small again, unless a size is 0 - and then nothing is needed.
-  const expected = shape.includes(0) ? 0 : shape.reduce((n: number, size) => n * size, width);
-  if (!isSize(expected) || end - begin !== expected)
-    throw fail(`'${name}' of shape [${shape.join(',')}] needs ${expected} bytes but has ${end - begin}`, 8);
+  const expected = byteCount(shape, widthOf(dtype as TensorDType));
+  if (end - begin !== expected)
+    throw fail(
+      `'${name}' of shape [${shape.join(',')}] needs ${expected ?? 'too many'} bytes but has ${end - begin}`,
+      8,
+    );
   return { name, dtype: dtype as TensorDType, shape, begin, end };
 }
 
@@ -195,7 +178,8 @@ export function formatSafetensors(
   for (const [name, { dtype, shape, data }] of tensors) {
     if (checkText('the name of a tensor', name) === metadataName)
       throw invalidArgument('the name of a tensor', `something else than ${metadataName}`, name);
-    if (!(data instanceof arrays[dtype])) throw invalidArgument(`data of '${name}'`, arrays[dtype].name, data);
+    if (!(data instanceof tensorArrays[dtype]))
+      throw invalidArgument(`data of '${name}'`, tensorArrays[dtype].name, data);
     if (!shape.every(isSize) || shape.reduce((n, size) => n * size, 1) !== data.length)
       throw invalidArgument(`shape of '${name}'`, `sizes with product ${data.length}`, shape);
     header.push([name, { dtype, shape, data_offsets: [position, position + data.byteLength] }]);
@@ -209,9 +193,9 @@ export function formatSafetensors(
   new DataView(out.buffer).setBigUint64(0, BigInt(encoded.length), true);
   out.set(encoded, 8);
   let offset = 8 + encoded.length;
-  for (const { data } of tensors.values()) {
-    out.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), offset);
-    offset += data.byteLength;
+  for (const tensor of tensors.values()) {
+    out.set(bytesOf(tensor), offset);
+    offset += tensor.data.byteLength;
   }
   return out;
 }

@@ -1,6 +1,7 @@
 /** Runs one operator case as three programs, with and without fusion, in both element types, and compares all. */
 import { join } from 'node:path';
-import { readSafetensors, type StoredTensor } from '../formats/safetensors.js';
+import { readSafetensors } from '../formats/safetensors.js';
+import type { StoredTensor } from '../formats/storedTensor.js';
 import { PtmzError } from '../errors.js';
 import { Graph } from '../graph/graph.js';
 import type { Program } from '../graph/program.js';
@@ -29,9 +30,8 @@ const dtypes = ['float64', 'float32'] as const;
 /** The elements of a tensor of a case; throws `DATA_MALFORMED` where it is missing. */
 export const numbers = (tensor: StoredTensor | undefined, name: string): Numbers => {
   if (!tensor) throw new PtmzError('DATA_MALFORMED', `the tensor '${name}' is missing`);
-  return tensor.data instanceof BigInt64Array
-    ? Array.from(tensor.data, Number)
-    : (tensor.data as Exclude<typeof tensor.data, BigInt64Array>);
+  const { data } = tensor;
+  return data instanceof BigInt64Array || data instanceof BigUint64Array ? Array.from(data, Number) : data;
 };
 
 /** max |a - b| / max |reference|; equal infinities differ by 0, a NaN on one side by infinity. */

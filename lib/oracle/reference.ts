@@ -1,6 +1,6 @@
 /** Reference: what a model case expects - whole vectors, or digests of those that are not stored. */
 import { PtmzError } from '../errors.js';
-import type { StoredTensor } from '../formats/safetensors.js';
+import type { StoredTensor } from '../formats/storedTensor.js';
 import { rademacher } from './hash.js';
 import type { ModelCase } from './manifest.js';
 import { numbers, type Check } from './ops.js';

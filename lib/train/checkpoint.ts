@@ -14,7 +14,8 @@ import type { DataIdentity } from '../data/identity.js';
 import { dataIdentity } from '../data/identity.js';
 import { PtmzError } from '../errors.js';
 import { attempt, disk } from '../formats/atomicFile.js';
-import { formatSafetensors, parseSafetensors, type StoredTensor, type TensorArray } from '../formats/safetensors.js';
+import { formatSafetensors, parseSafetensors } from '../formats/safetensors.js';
+import { byTorchName, bytesOf, toStored, type StoredTensor, type TensorArray } from '../formats/storedTensor.js';
 import type { FlatEntry } from '../graph/flat.js';
 import type { Vector } from '../graph/vector.js';
 import { loadNative } from '../load.js';
@@ -61,8 +62,6 @@ export interface Checkpoint {
 }
 
 const sha256 = (bytes: Uint8Array | string) => createHash('sha256').update(bytes).digest('hex');
-const bytesOf = ({ data }: StoredTensor) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-const storedTypes = { float32: 'F32', float64: 'F64', int64: 'I64', int32: 'I32', uint8: 'U8' } as const;
 
 function runIdentity(run: Run): RunIdentity {
   const { model, data, ...settings } = run.settings;
@@ -94,17 +93,12 @@ function storedVector(vector: Vector): StoredTensor {
   const rows = Array.from({ length: vector.rows }, (_, row) => vector.toArray(row));
   const data = new (rows[0]!.constructor as Float64ArrayConstructor)(vector.rows * vector.size);
   rows.forEach((row, m) => data.set(row, m * vector.size));
-  return { dtype: storedTypes[vector.dtype], shape: [vector.rows, vector.size], data };
+  return { dtype: byTorchName.get(vector.dtype)!, shape: [vector.rows, vector.size], data };
 }
 
 function storedMember(run: Run, member: number): Map<string, StoredTensor> {
   const entries = Object.entries(run.stateDict(member));
-  return new Map(
-    entries.map(([name, { dtype, shape, data }]) => [
-      name,
-      { dtype: storedTypes[dtype], shape, data: data as TensorArray },
-    ]),
-  );
+  return new Map(entries.map(([name, tensor]) => [name, toStored(name, tensor)]));
 }
 
 /** The first number that is not finite, as text. */

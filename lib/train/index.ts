@@ -7,6 +7,7 @@ export { prepareResNet, trainResNet, type TrainResNetOptions } from './presets.j
 export type { AdamW, Optimizer, OptimizerName, OptimizerSettings, SGD } from './optimizers.js';
 export type { EpochRecord, TrainProgress } from './progress.js';
 export { loadRun, type LoadRunOptions } from './loadRun.js';
+export { loadStateDict } from './loadState.js';
 export { Run, type RunSettings, type RunTrainOptions, type StateTensor } from './run.js';
 export type { SavedCheckpoint, SaveOptions } from './saving.js';
 export {

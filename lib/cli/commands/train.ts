@@ -3,7 +3,9 @@ import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { formatDataSpec, shortName } from '../../data/registry.js';
 import { PtmzError, unexpected } from '../../errors.js';
+import { readStateDict } from '../../formats/stateDict.js';
 import { CheckpointDirectory } from '../../train/checkpoints.js';
+import { loadStateDict } from '../../train/loadState.js';
 import type { Run } from '../../train/run.js';
 import type { SavedCheckpoint, SaveOptions } from '../../train/saving.js';
 import { withExamples, type AddCommand } from '../command.js';
@@ -20,6 +22,7 @@ import { addSettingOptions, checkSettings, prepareRun, saveInterval, type Settin
 
 interface Options extends SettingOptions, DataOptions {
   resume?: string;
+  weights?: string;
   out?: string;
   saveEvery?: NonNullable<SaveOptions['saveEvery']>;
   keep?: number;
@@ -46,6 +49,7 @@ export const addTrain: AddCommand = (program) => {
   addDataOptions(command, 'images to train on');
   addSettingOptions(command);
   command
+    .option('--weights <file>', 'first weights of every network: a .pt, .pth or .safetensors file, or .npy files')
     .optionsGroup('Saving and running:')
     .option('--out <dir>', 'where the run is saved (default: runs/MODEL-bBATCH-DATA)')
     .option('--save-every <n>', 'epochs, or steps as in 100steps, between checkpoints (default: 1)', saveInterval)
@@ -58,6 +62,7 @@ export const addTrain: AddCommand = (program) => {
   withExamples(command, [
     ['ptmz train --data digits --width 8 --seeds 0 1 2', 'three ResNet-18s on the digits of this package'],
     ['ptmz train --data cifar10:data --crop 4 --flip 0.5 --epochs 100', 'with augmentation, as the zoos'],
+    ['ptmz train --data digits --width 8 --weights model.pt', 'from weights of PyTorch, or of another run'],
     ['ptmz train --resume runs/resnet18-w8-b64-digits', 'go on where it was stopped'],
   ]);
 };
@@ -85,9 +90,11 @@ async function begin(options: Options, progress: Progress, signal: AbortSignal):
   const chosen = chooseData(options);
   if (!chosen) throw unexpected('--data', 'a data set, such as digits', 'nothing');
   checkSettings(options);
+  const weights = options.weights === undefined ? undefined : readStateDict(options.weights);
   const data = await readData(chosen, progress, signal);
   const run = prepareRun(options, data);
   try {
+    if (weights) run.seeds.forEach((_, m) => loadStateDict(run, m, weights));
     const { saveEvery, keep } = { ...standardSaving, ...definedOf(options) };
     const standard = join('runs', `${run.model.name}-b${options.batchSize}-${shortName(chosen.spec)}`);
     const directory = options.out ?? standard;
