@@ -40,8 +40,8 @@ export async function fashionMnist(options: FashionMnistOptions = {}): Promise<D
   } catch (cause) {
     if (!(cause instanceof PtmzError) || cause.code !== 'DATA_MISSING') throw cause;
     const hint =
-      'ptmz data get fashion-mnist downloads it; pass { dir } with the four *-ubyte.gz files. On Debian there is ' +
-      'also the package dataset-fashion-mnist.';
+      'ptmz data get fashion-mnist downloads it; pass { dir } with the four *-ubyte.gz files. On Debian: ' +
+      'apt install dataset-fashion-mnist.';
     throw new PtmzError('DATA_MISSING', cause.message, { hint, cause });
   }
 }
