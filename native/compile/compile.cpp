@@ -77,7 +77,8 @@ std::shared_ptr<Program> compile(Graph& graph, const std::vector<Output>& reques
   std::vector<bool> slot_varies;
   for (const ProgramSlot& slot : program->slots) slot_varies.push_back(slot.varies);
   const Groups groups = group_elementwise(graph, live, is_output, varies, options.fuse);
-  Lowered lowered = lower(graph, live, groups, varies, outputs, slot_varies, options.real);
+  Lowered lowered =
+      lower(graph, live, groups, varies, outputs, slot_varies, options.real, backend.keeps_images_in_lanes());
   const Plan plan = plan_memory(lowered.values, lowered.shared, lowered.varying, options.real == DType::f64 ? 8 : 4);
   program->shared = std::move(lowered.shared);
   program->varying = std::move(lowered.varying);

@@ -15,12 +15,13 @@ constexpr double kLeastLanesWork = 1e5;
 class Lowering {
  public:
   Lowering(const Graph& graph, const Groups& groups, const std::vector<bool>& varies,
-           const std::vector<Output>& outputs, const std::vector<bool>& slot_varies, DType real)
+           const std::vector<Output>& outputs, const std::vector<bool>& slot_varies, DType real, bool lanes)
       : graph_(graph),
         groups_(groups),
         varies_(varies),
         slot_varies_(slot_varies),
         real_(real),
+        lanes_(lanes),
         real_bytes_(real == DType::f64 ? 8 : 4) {
     for (const Output& o : outputs) places_[o.node].push_back(o);
   }
@@ -390,7 +391,8 @@ class Lowering {
                         static_cast<double>(in / conv.groups * conv.kh * conv.kw);
     // A tiny one costs more to reorder than it gains.
     const bool there = (a && lanes_of(n.inputs[0]) > 0) || (b && lanes_of(n.inputs[1]) > 0);
-    const int64_t lanes = there || work >= kLeastLanesWork ? lanes_for(a ? sa : sb, real_) : 0;
+    const bool worth = there || (lanes_ && work >= kLeastLanesWork);
+    const int64_t lanes = worth ? lanes_for(a ? sa : sb, real_) : 0;
     const auto operand_view = [&](NodeId input, bool is_images) {
       return lanes > 0 && is_images ? in_lanes(input, lanes) : dense(input);
     };
@@ -591,6 +593,7 @@ class Lowering {
   const std::vector<bool>& varies_;
   const std::vector<bool>& slot_varies_;
   const DType real_;
+  const bool lanes_;  // whether any value may be kept in lanes
   const int64_t real_bytes_;
   std::map<NodeId, std::vector<Output>> places_;
   std::map<NodeId, View> views_, copies_, lane_copies_;
@@ -601,8 +604,8 @@ class Lowering {
 
 Lowered lower(const Graph& graph, const std::vector<NodeId>& live, const Groups& groups,
               const std::vector<bool>& varies, const std::vector<Output>& outputs, const std::vector<bool>& slot_varies,
-              DType real) {
-  return Lowering(graph, groups, varies, outputs, slot_varies, real).run(live);
+              DType real, bool lanes) {
+  return Lowering(graph, groups, varies, outputs, slot_varies, real, lanes).run(live);
 }
 
 }  // namespace ptmz

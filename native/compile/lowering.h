@@ -12,9 +12,9 @@ struct Lowered {
   std::vector<PlannedValue> values;
 };
 
-// `outputs` must be sorted by node; `varies` is by node id.
+// `outputs` must be sorted by node; `varies` is by node id; `lanes`: whether convolutions may keep images in lanes.
 Lowered lower(const Graph& graph, const std::vector<NodeId>& live, const Groups& groups,
               const std::vector<bool>& varies, const std::vector<Output>& outputs, const std::vector<bool>& slot_varies,
-              DType real);
+              DType real, bool lanes);
 
 }  // namespace ptmz
