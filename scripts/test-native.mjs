@@ -1,4 +1,5 @@
-// Builds and runs the C++ tests: `npm run test:native`, and under AddressSanitizer and UBSan with `--sanitize`.
+// Builds and runs the C++ tests: `npm run test:native`, and under AddressSanitizer and UBSan with `--sanitize`. The
+// second executable holds the CUDA kernels, compiled for the host. Arguments are parts of the names of tests to run.
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -8,16 +9,35 @@ const sanitize = process.argv.includes('--sanitize');
 // The sanitizers' own instrumentation provokes warnings that are none; the ordinary build looks for real ones.
 const options = cmakeOptions(sanitize ? { PTMZ_SANITIZE: 'ON', PTMZ_WERROR: 'OFF' } : {});
 const filters = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
+const env = {
+  ...process.env,
+  ASAN_OPTIONS: 'detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1',
+  UBSAN_OPTIONS: 'print_stacktrace=1',
+};
+
+/** Runs one executable with its output passed on; returns its counts, a failure for a crash. */
+function run(executable) {
+  const { status, stdout } = spawnSync(executable, filters, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    encoding: 'utf8',
+    maxBuffer: 2 ** 26,
+    env,
+  });
+  process.stdout.write(stdout ?? '');
+  const line = /(\d+) passed, (\d+) failed\s*$/.exec(stdout ?? '');
+  const [passed, failed] = line ? [Number(line[1]), Number(line[2])] : [0, 0];
+  return { passed, failed: status === 0 ? failed : Math.max(1, failed) };
+}
 
 try {
-  const tree = await build({ target: 'ptmz_tests', options });
-  const env = {
-    ...process.env,
-    ASAN_OPTIONS: 'detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1',
-    UBSAN_OPTIONS: 'print_stacktrace=1',
-  };
-  const { status } = spawnSync(join(tree, 'ptmz_tests'), filters, { stdio: 'inherit', env });
-  process.exitCode = status ?? 1;
+  const total = { passed: 0, failed: 0 };
+  for (const target of ['ptmz_tests', 'ptmz_cuda_tests']) {
+    const { passed, failed } = run(join(await build({ target, options }), target));
+    total.passed += passed;
+    total.failed += failed;
+  }
+  console.log(`C++: ${total.passed} passed, ${total.failed} failed`);
+  process.exitCode = total.failed === 0 ? 0 : 1;
 } catch (error) {
   console.error(error.message);
   process.exitCode = 1;

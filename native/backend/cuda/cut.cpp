@@ -47,7 +47,7 @@ Cut cut_reduction(const Launch& l, int64_t thread_bytes) {
   cut.groups = divide_up(kept, cut.threads / cut.lanes);
   const int64_t most = l.code == LaunchCode::argmax ? 1 : divide_up(kEnoughBlocks, std::max<int64_t>(1, cut.groups));
   split(cut, reduced, std::min(most, reduced / (cut.lanes * kLaneElements)), 1);
-  if (cut.splits > 1) cut.scratch_bytes = rounded(cut.splits * kept * static_cast<int64_t>(sizeof(double)));
+  if (cut.splits > 1) cut.scratch_bytes = rounded(cut.splits * kept * kReductionPartialBytes);
   return cut;
 }
 

@@ -18,6 +18,12 @@
 namespace ptmz::cuda {
 
 // Every kernel takes its task by value, so that a captured graph keeps it. The member is blockIdx.y.
+#ifndef PTMZ_CUDA_ON_HOST
+#define PTMZ_TASK const __grid_constant__ Task task
 using Kernel = void (*)(const Task);
+#else  // a copy per thread would be most of the time
+#define PTMZ_TASK const Task& task
+using Kernel = void (*)(const Task&);
+#endif
 
 }  // namespace ptmz::cuda

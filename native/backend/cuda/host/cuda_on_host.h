@@ -13,7 +13,6 @@
 #define __device__
 #define __host__
 #define __forceinline__ inline
-#define __grid_constant__
 #define __launch_bounds__(...)
 #define __shared__ static thread_local
 
@@ -106,7 +105,7 @@ cudaError_t launch(dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stre
 }  // namespace cuda_on_host
 
 template <typename Argument>
-cudaError_t cudaLaunchKernel(void (*kernel)(Argument), dim3 grid, dim3 block, void** arguments, size_t shared_bytes,
+cudaError_t cudaLaunchKernel(void (*kernel)(const Argument&), dim3 grid, dim3 block, void** arguments, size_t shared_bytes,
                              cudaStream_t stream) {
   return cuda_on_host::launch(grid, block, shared_bytes, stream,
                               [kernel, argument = *static_cast<Argument*>(arguments[0])] { kernel(argument); });

@@ -128,16 +128,16 @@ __device__ void over_channel(const Task& task) {
   partials[blockIdx.z * share.channels + share.channel] = all;
 }
 template <typename T>
-__global__ void batch_statistics(const __grid_constant__ Task task) {
+__global__ void batch_statistics(PTMZ_TASK) {
   over_channel<Statistics<T>>(task);
 }
 template <typename T>
-__global__ void backward_sums(const __grid_constant__ Task task) {
+__global__ void backward_sums(PTMZ_TASK) {
   over_channel<BackwardSums<T>>(task);
 }
 
 template <typename What>
-__global__ void join_channels(const __grid_constant__ Task task) {
+__global__ void join_channels(PTMZ_TASK) {
   using Partial = typename What::Partial;
   const int64_t c = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (c >= task.shape[1]) return;
@@ -150,7 +150,7 @@ __global__ void join_channels(const __grid_constant__ Task task) {
 
 // Operands: y, x, stats, weight, bias [, residual]. ints: relu.
 template <typename T, bool Add>
-__global__ void normalise(const __grid_constant__ Task task) {
+__global__ void normalise(PTMZ_TASK) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= task.count) return;
   const Affine<T> affine(task, 2, i / task.shape[2] % task.shape[1]);
@@ -162,7 +162,7 @@ __global__ void normalise(const __grid_constant__ Task task) {
 
 // Operands: dx, g, x, stats, weight, bias, sums (2,C). ints: relu.
 template <typename T>
-__global__ void gradient_input(const __grid_constant__ Task task) {
+__global__ void gradient_input(PTMZ_TASK) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= task.count) return;
   const int64_t c = i / task.shape[2] % task.shape[1];

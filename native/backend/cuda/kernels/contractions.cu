@@ -193,7 +193,7 @@ constexpr int kSlice = 16;  // depth that is held in shared memory at a time
 // One tile of M x N outputs; a thread computes RM x RN of them, M / RM and N / RN apart, so that neighbouring threads
 // read neighbouring words. Block x: item of the batch, split, tile of rows, tile of columns (the innermost).
 template <typename T, template <typename> class Problem, int M, int N, int RM, int RN>
-__global__ void __launch_bounds__((M / RM) * (N / RN)) contract(const __grid_constant__ Task task) {
+__global__ void __launch_bounds__((M / RM) * (N / RN)) contract(PTMZ_TASK) {
   constexpr int kThreads = (M / RM) * (N / RN);
   __shared__ T a[kSlice][M + 1], b[kSlice][N + 1];
   __shared__ Depth depths[2][kSlice];
@@ -267,7 +267,7 @@ __global__ void __launch_bounds__((M / RM) * (N / RN)) contract(const __grid_con
 
 // Adds the partial products of all splits, in their order.
 template <typename T, template <typename> class Problem>
-__global__ void join_contraction(const __grid_constant__ Task task) {
+__global__ void join_contraction(PTMZ_TASK) {
   const int64_t index = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   const int64_t outputs = task.rows * task.columns, item = index / outputs, output = index % outputs;
   if (index >= task.kept) return;

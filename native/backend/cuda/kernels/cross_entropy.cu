@@ -52,7 +52,7 @@ struct Row {
 };
 
 template <typename T>
-__global__ void softmax_cross_entropy(const __grid_constant__ Task task) {
+__global__ void softmax_cross_entropy(PTMZ_TASK) {
   PTMZ_DYNAMIC_SHARED(double, cells);
   const Row<T> row(task, cells);
   const T top = row.top();
@@ -69,7 +69,7 @@ __global__ void softmax_cross_entropy(const __grid_constant__ Task task) {
 }
 
 template <typename T>
-__global__ void softmax_cross_entropy_backward(const __grid_constant__ Task task) {
+__global__ void softmax_cross_entropy_backward(PTMZ_TASK) {
   PTMZ_DYNAMIC_SHARED(double, cells);
   const Row<T> row(task, cells);
   const T top = row.top();

@@ -8,7 +8,7 @@ namespace {
 
 // A block takes W * blockDim.x elements that follow each other; neighbouring threads take neighbouring ones.
 template <typename T, typename I, int W>
-__global__ void map(const __grid_constant__ Task task) {
+__global__ void map(PTMZ_TASK) {
   PTMZ_DYNAMIC_SHARED(T, registers);
   Evaluator<T, I, W> evaluator(task, registers);
   const I count = static_cast<I>(task.count);
@@ -29,7 +29,7 @@ __global__ void map(const __grid_constant__ Task task) {
 }
 
 template <typename I>
-__global__ void copy_index(const __grid_constant__ Task task) {
+__global__ void copy_index(PTMZ_TASK) {
   const I index = static_cast<I>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (index >= static_cast<I>(task.count)) return;
   Coordinates<I> c;
@@ -40,7 +40,7 @@ __global__ void copy_index(const __grid_constant__ Task task) {
 
 // ints: axis.
 template <typename T>
-__global__ void iota(const __grid_constant__ Task task) {
+__global__ void iota(PTMZ_TASK) {
   const int64_t index = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (index >= task.count) return;
   int64_t inner = 1;
@@ -50,7 +50,7 @@ __global__ void iota(const __grid_constant__ Task task) {
 
 // ints: distribution, stream. Operand 1: the key (seed low, seed high, epoch, step).
 template <typename T>
-__global__ void random(const __grid_constant__ Task task) {
+__global__ void random(PTMZ_TASK) {
   const int64_t index = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (index >= task.count) return;
   const int32_t* words = base_of<const int32_t>(task, 1);

@@ -4,6 +4,17 @@
 
 namespace ptmz::cuda {
 
+// A sum and what its rounding lost.
+struct Exact {
+  double sum, carry;
+  __device__ static Exact start() { return {0, 0}; }
+  __device__ static Exact join(const Exact& a, const Exact& b) {
+    const double sum = a.sum + b.sum, added = sum - a.sum, lost = (a.sum - (sum - added)) + (b.sum - added);
+    return {sum, sum - sum == 0 ? a.carry + b.carry + lost : 0};  // an infinite sum has none
+  }
+  __device__ double value() const { return sum + carry; }
+};
+
 // A sum of many terms: sixteen at a time in T, then in double, for double itself with Neumaier's carry.
 template <typename T>
 struct Total {
@@ -15,9 +26,10 @@ struct Total {
     part += x;
     if (++pending == 16) flush();
   }
-  __device__ double value() {
+  __device__ double value() { return exact().sum; }
+  __device__ Exact exact() {
     flush();
-    return sum;
+    return {sum, 0};
   }
 
  private:
@@ -37,7 +49,8 @@ struct Total<double> {
     carry += next - next == 0 ? (larger - next) + smaller : 0;  // an infinite sum has none
     sum = next;
   }
-  __device__ double value() { return sum + carry; }
+  __device__ double value() const { return sum + carry; }
+  __device__ Exact exact() const { return {sum, carry}; }
 };
 
 struct Add {

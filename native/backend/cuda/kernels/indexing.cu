@@ -18,7 +18,7 @@ __device__ int64_t position_of(const Task& task, int64_t index) {
 
 // out[p] = x[p with index[p] on the axis]. Operands: out (dense), x, index.
 template <typename T>
-__global__ void gather(const __grid_constant__ Task task) {
+__global__ void gather(PTMZ_TASK) {
   const int64_t element = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (element >= task.count) return;
   int64_t x = 0, at = 0, left = element;
@@ -37,7 +37,7 @@ __global__ void gather(const __grid_constant__ Task task) {
 // out[p with index[p] on the axis] += g[p]. One thread owns a place off the axis and adds in ascending order along it,
 // so no two threads touch one element and the order is fixed. Operands: out (zeros), g, index.
 template <typename T>
-__global__ void scatter_add(const __grid_constant__ Task task) {
+__global__ void scatter_add(PTMZ_TASK) {
   const int axis = static_cast<int>(task.ints[0]);
   const int64_t size = task.shape[axis], places = task.count / size;
   int64_t left = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -62,7 +62,7 @@ __global__ void scatter_add(const __grid_constant__ Task task) {
 
 // x (N,C,H,W) strided -> positions (N,C,OH,OW); shape: N, C, H, W, OH, OW; ints: PoolAttrs.
 template <typename T>
-__global__ void pool_argmax(const __grid_constant__ Task task) {
+__global__ void pool_argmax(PTMZ_TASK) {
   const int64_t channels = task.shape[1], h = task.shape[2], w = task.shape[3], oh = task.shape[4], ow = task.shape[5];
   const int64_t output = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (output >= task.shape[0] * channels * oh * ow) return;

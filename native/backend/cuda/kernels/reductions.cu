@@ -8,20 +8,27 @@ namespace {
 
 constexpr int kWidth = 4;  // elements that a thread evaluates at a time
 
+__device__ inline double final_value(double x) { return x; }
+__device__ inline double final_value(const Exact& x) { return x.value(); }
+
 // What a kernel folds: its start, how a thread adds an element and how two results join.
 template <typename T>
-struct Sum : Add {
+struct Sum {
+  using Value = Exact;
+  using Join = Exact;
   Total<T> total;
   template <typename I>
   __device__ void add(Evaluator<T, I, kWidth>& e, const Task& task, int w) {
     total.add(e.at(task.result_register, w));
   }
-  __device__ double value() { return total.value(); }
+  __device__ Exact value() { return total.exact(); }
 };
 
 // A sum of products over a whole tensor. Large terms cancel in <g, v>, so the products are not rounded first.
 template <typename T>
-struct InnerProduct : Add {
+struct InnerProduct {
+  using Value = Exact;
+  using Join = Exact;
   Total<double> total;
   template <typename I>
   __device__ void add(Evaluator<T, I, kWidth>& e, const Task& task, int w) {
@@ -30,15 +37,17 @@ struct InnerProduct : Add {
     total.add(product);
     if (sizeof(T) == 8) total.carry += product - product == 0 ? fma(a, b, -product) : 0;
   }
-  __device__ double value() { return total.value(); }
+  __device__ Exact value() { return total.exact(); }
 };
 
 template <typename T>
-struct Max : Larger {
-  double best = start();
+struct Max {
+  using Value = double;
+  using Join = Larger;
+  double best = Larger::start();
   template <typename I>
   __device__ void add(Evaluator<T, I, kWidth>& e, const Task& task, int w) {
-    best = join(best, static_cast<double>(e.at(task.result_register, w)));
+    best = Larger::join(best, static_cast<double>(e.at(task.result_register, w)));
   }
   __device__ double value() { return best; }
 };
@@ -48,7 +57,8 @@ template <typename T, typename I, typename Fold>
 __device__ void reduce(const Task& task, int instrs) {
   PTMZ_DYNAMIC_SHARED(T, shared);
   const Group group(task);
-  double* cells = reinterpret_cast<double*>(shared);
+  using Value = typename Fold::Value;
+  Value* cells = reinterpret_cast<Value*>(shared);
   Evaluator<T, I, kWidth> evaluator(task, reinterpret_cast<T*>(cells + blockDim.x));
   const I kept = static_cast<I>(task.kept), output = static_cast<I>(blockIdx.x) * group.outputs + group.output;
   const I begin = static_cast<I>(blockIdx.z * task.split_size);
@@ -72,38 +82,40 @@ __device__ void reduce(const Task& task, int instrs) {
         if (r + w * group.lanes < end) fold.add(evaluator, task, w);
     }
   }
-  const double value = group.fold<Fold>(cells, fold.value());
+  const Value value = group.fold<typename Fold::Join>(cells, fold.value());
   if (output >= kept || group.lane != 0) return;
   if (task.splits > 1) {
-    double* partials = reinterpret_cast<double*>(task.partials + blockIdx.y * task.partials_member_bytes);
+    Value* partials = reinterpret_cast<Value*>(task.partials + blockIdx.y * task.partials_member_bytes);
     partials[static_cast<int64_t>(blockIdx.z) * task.kept + output] = value;
   } else {
-    base_of<T>(task, 0)[output] = static_cast<T>(value);
+    base_of<T>(task, 0)[output] = static_cast<T>(final_value(value));
   }
 }
 
+static_assert(sizeof(Exact) <= kReductionPartialBytes);
+
 template <typename T, typename I>
-__global__ void reduce_sum(const __grid_constant__ Task task) {
+__global__ void reduce_sum(PTMZ_TASK) {
   reduce<T, I, Sum<T>>(task, task.instr_count);
 }
 template <typename T, typename I>
-__global__ void inner_product(const __grid_constant__ Task task) {
+__global__ void inner_product(PTMZ_TASK) {
   reduce<T, I, InnerProduct<T>>(task, task.instr_count - 1);
 }
 template <typename T, typename I>
-__global__ void reduce_max(const __grid_constant__ Task task) {
+__global__ void reduce_max(PTMZ_TASK) {
   reduce<T, I, Max<T>>(task, task.instr_count);
 }
 
 // Joins the partial results of all splits, in their order.
-template <typename T, typename Fold>
-__global__ void join_splits(const __grid_constant__ Task task) {
+template <typename T, typename Join, typename Value>
+__global__ void join_splits(PTMZ_TASK) {
   const int64_t output = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (output >= task.kept) return;
-  const double* partials = reinterpret_cast<const double*>(task.partials + blockIdx.y * task.partials_member_bytes);
-  double value = Fold::start();
-  for (int split = 0; split < task.splits; ++split) value = Fold::join(value, partials[split * task.kept + output]);
-  base_of<T>(task, 0)[output] = static_cast<T>(value);
+  const Value* partials = reinterpret_cast<const Value*>(task.partials + blockIdx.y * task.partials_member_bytes);
+  Value value = Join::start();
+  for (int split = 0; split < task.splits; ++split) value = Join::join(value, partials[split * task.kept + output]);
+  base_of<T>(task, 0)[output] = static_cast<T>(final_value(value));
 }
 
 // Where a maximum is: the first of equal ones, and the first NaN before all numbers.
@@ -123,7 +135,7 @@ struct First {
 };
 
 template <typename T, typename I>
-__global__ void argmax(const __grid_constant__ Task task) {
+__global__ void argmax(PTMZ_TASK) {
   PTMZ_DYNAMIC_SHARED(Place, cells);
   const Group group(task);
   const I output = static_cast<I>(blockIdx.x) * group.outputs + group.output;
@@ -161,8 +173,8 @@ Kernel reduction_of(Reduction kind, bool wide_index) {
 }
 template <typename T>
 Kernel join_of(Reduction kind) {
-  if (kind == Reduction::max) return join_splits<T, Larger>;
-  return join_splits<T, Add>;
+  if (kind == Reduction::max) return join_splits<T, Larger, double>;
+  return join_splits<T, Exact, Exact>;
 }
 
 }  // namespace
@@ -175,7 +187,7 @@ Kernel join_splits_kernel(Reduction kind, DType real) {
 }
 int64_t reduction_thread_bytes(Reduction kind, int registers, int64_t element_bytes) {
   if (kind == Reduction::argmax) return sizeof(Place);
-  return static_cast<int64_t>(sizeof(double)) + int64_t{kWidth} * registers * element_bytes;
+  return kReductionPartialBytes + int64_t{kWidth} * registers * element_bytes;
 }
 
 }  // namespace ptmz::cuda

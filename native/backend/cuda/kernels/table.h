@@ -15,6 +15,7 @@ Kernel random_kernel(DType real);
 enum class Reduction { sum, inner_product, max, argmax };
 Kernel reduction_kernel(Reduction kind, DType real, bool wide_index);
 Kernel join_splits_kernel(Reduction kind, DType real);
+inline constexpr int64_t kReductionPartialBytes = 2 * sizeof(double);
 // Shared memory of one thread.
 int64_t reduction_thread_bytes(Reduction kind, int registers, int64_t element_bytes);
 
