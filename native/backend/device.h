@@ -56,7 +56,7 @@ struct DeviceDescription {
 };
 std::vector<DeviceDescription> describe_devices();
 
-// "cpu", "cuda" (the first one) or "cuda:N". Throws INVALID_ARGUMENT, or DEVICE_UNAVAILABLE with the reason.
+// "cpu", "cuda" (the first one) or "cuda:N". Throws INVALID_ARGUMENT, or CUDA_UNAVAILABLE with the reason.
 const Backend& backend_of(const std::string& device);
 
 }  // namespace ptmz

@@ -16,11 +16,11 @@ struct DeviceLaunch {
   const Launch* launch;
   const Instr* instrs;  // of the whole program
   DType real;
-  int32_t number;   // for faults: the launch's place in the program
-  int64_t members;  // at most kMaxDeviceMembers
-  void* pointers[kMaxOperands];         // element 0 of the first member; null: an immediate
+  int32_t number;                      // for faults: the launch's place in the program
+  int64_t members;                     // at most kMaxDeviceMembers
+  void* pointers[kMaxOperands];        // element 0 of the first member; null: an immediate
   int64_t member_bytes[kMaxOperands];  // from one member to the next; 0: shared
-  void* scratch;                        // members * launch->scratch_bytes
+  void* scratch;                       // members * launch->scratch_bytes
   DeviceFault* fault;
 };
 inline constexpr int64_t kMaxDeviceMembers = 65535;

@@ -8,7 +8,7 @@ namespace ptmz {
 inline constexpr int kLaunchRank = 8;
 inline constexpr int kMaxOperands = 16;
 inline constexpr int kMaxInstrs = 48;  // of one launch; registers are 8 bit, and a longer chain gains nothing
-inline constexpr int kLanesInt = 11;  // of a convolution's ints: its lanes, see compile/layout.h
+inline constexpr int kLanesInt = 11;   // of a convolution's ints: its lanes, see compile/layout.h
 
 enum class DType : uint8_t { f32, f64, i32, u8 };
 

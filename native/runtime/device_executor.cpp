@@ -63,8 +63,7 @@ int64_t DeviceExecutor::reserve(const RunOptions& options) {
     if (chunk <= 1)
       throw Error("OUT_OF_MEMORY", std::string(device_.name()) + ": " + (chunk == 1 ? "one member" : "the program") +
                                        " needs " + std::to_string(bytes_for(chunk)) + " bytes, " +
-                                       std::to_string(limit()) +
-                                       " are free; use a smaller batch or raise memoryLimit");
+                                       std::to_string(limit()) + " are free; use a smaller batch or raise memoryLimit");
   }
 }
 

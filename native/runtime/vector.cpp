@@ -94,6 +94,10 @@ Vector::Vector(DType dtype, int64_t rows, int64_t size, const Device* device)
   buffer_ = Buffer(bytes, device);
 }
 
+void Vector::throw_not_on_host() const {
+  throw Error("INTERNAL", std::string("the host was to read a vector on ") + device_->name());
+}
+
 void Vector::read(int64_t r, int64_t offset, int64_t count, void* to) const {
   const int64_t element = dtype_bytes(dtype_);
   const char* from = static_cast<const char*>(row(r)) + offset * element;

@@ -34,7 +34,7 @@ int64_t native_bytes();  // held by all Buffers of this process now
 class Vector {
  public:
   Vector(DType dtype, int64_t rows, int64_t size, const Device* device = nullptr);
-  // Null: the host, and only then may row() and as() be read or written here.
+  // Null: the host. Else rows lie in the device's memory.
   const Device* device() const { return device_; }
   // Copies elements [offset, offset + count) of a row from and to the host, wherever the vector lies.
   void read(int64_t r, int64_t offset, int64_t count, void* to) const;
@@ -44,8 +44,10 @@ class Vector {
   int64_t size() const { return size_; }
   int64_t bytes() const { return buffer_.bytes(); }
   void* row(int64_t r) const { return static_cast<char*>(buffer_.data()) + r * size_ * dtype_bytes(dtype_); }
+  // The same for the host to read and write; throws INTERNAL where the vector lies on a device.
   template <typename T>
   T* as(int64_t r = 0) const {
+    if (device_ != nullptr) throw_not_on_host();
     return static_cast<T*>(row(r));
   }
 
@@ -56,6 +58,7 @@ class Vector {
   void unlock_write();
 
  private:
+  [[noreturn]] void throw_not_on_host() const;
   DType dtype_;
   int64_t rows_, size_;
   const Device* device_;

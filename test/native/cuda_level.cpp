@@ -1,6 +1,6 @@
 // The CUDA kernels as a level: the tests that hold for the CPU's kernels run unchanged on the emulated device. Each
-// launch is run twice: plainly, and for three members or with wide indices and another order of threads and blocks. Both
-// must give the same bits.
+// launch is run twice: plainly, and for three members or with wide indices and another order of threads and blocks.
+// Both must give the same bits.
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -126,8 +126,7 @@ void run(const Call& call) {
       continue;
     }
     bool same = true;
-    for (int64_t m = 0; m < way.members; ++m)
-      same = same && std::equal(out, out + bytes, copies.begin() + m * bytes);
+    for (int64_t m = 0; m < way.members; ++m) same = same && std::equal(out, out + bytes, copies.begin() + m * bytes);
     CHECK(same);
     if (!same) std::printf("  %s differs by members or order\n", name(l.code));
   }

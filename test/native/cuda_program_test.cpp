@@ -265,7 +265,8 @@ TEST(cuda_random_graphs) {
     std::vector<NodeId> nodes(r.pool.end() - 5, r.pool.end());
     std::sort(nodes.begin(), nodes.end());
     nodes.erase(std::unique(nodes.begin(), nodes.end()), nodes.end());
-    compare_all(r.g, nodes, r.varying, [&](int64_t members) { return r.values(members); }, 5e-5, 1e-12);
+    compare_all(
+        r.g, nodes, r.varying, [&](int64_t members) { return r.values(members); }, 5e-5, 1e-12);
   }
 }
 
@@ -282,9 +283,15 @@ TEST(cuda_index_operators) {
     const NodeId back = g.add(Op::scatter_add, {rows, wide}, {{0, 0, 0, 5}, {}});
     const NodeId images = g.reshape(g.add(Op::concat, {x, x}, {{0}, {}}), {2, 2, 4, 5});
     const NodeId pooled = g.add(Op::pool_argmax, {images}, {{2, 3, 2, 1, 1, 1}, {}});
-    std::vector<NodeId> nodes{rows, some, back, pooled, g.add(Op::argmax, {x}, {{1}, {}}),
+    std::vector<NodeId> nodes{rows,
+                              some,
+                              back,
+                              pooled,
+                              g.add(Op::argmax, {x}, {{1}, {}}),
                               g.add(Op::argmax, {g.add(Op::permute, {x}, {{1, 0}, {}})}, {{1}, {}}),
-                              g.add(Op::cast, {i}), g.add(Op::iota, {}, {{1}, {}}, {3, 5, 2}), i};
+                              g.add(Op::cast, {i}),
+                              g.add(Op::iota, {}, {{1}, {}}, {3, 5, 2}),
+                              i};
     for (int64_t kind = 0; kind < 3; ++kind) nodes.push_back(g.add(Op::random, {k}, {{kind, 5}, {}}, {7, 11}));
     std::vector<int> varying{data};
     if (index_varies) varying.insert(varying.end(), {index, key});
@@ -342,11 +349,14 @@ TEST(cuda_batch_norm) {
       const NodeId y = fused(Fused::batch_norm, {x, stats, weight, bias}, {relu}, x);
       const NodeId z = fused(Fused::batch_norm_add, {x, stats, weight, bias, residual}, {relu}, x);
       const NodeId sums = fused(Fused::batch_norm_backward_sums, {gradient, x, stats, weight, bias}, {relu}, pair);
-      const NodeId dx =
-          fused(Fused::batch_norm_backward_input, {gradient, x, stats, weight, bias, sums}, {relu}, x);
-      compare_all(g, {stats, y, z, sums, dx}, {xs, gs}, [&](int64_t members) {
-        return Values{ramp(n * members, 0.1, 0.77), ramp(n * members, 1.1, 0.31), ramp(2 * c, 0.4), ramp(n, 0.9, 1.3)};
-      }, 2e-4, 1e-11);
+      const NodeId dx = fused(Fused::batch_norm_backward_input, {gradient, x, stats, weight, bias, sums}, {relu}, x);
+      compare_all(
+          g, {stats, y, z, sums, dx}, {xs, gs},
+          [&](int64_t members) {
+            return Values{ramp(n * members, 0.1, 0.77), ramp(n * members, 1.1, 0.31), ramp(2 * c, 0.4),
+                          ramp(n, 0.9, 1.3)};
+          },
+          2e-4, 1e-11);
     }
 }
 
@@ -502,7 +512,7 @@ TEST(cuda_faults_are_typed) {
   CHECK(good({net.loss})[0][0] > 0);
   CHECK_CODE(backend_of("cuda:x"), "INVALID_ARGUMENT");
   CHECK_CODE(backend_of("gpu"), "INVALID_ARGUMENT");
-  CHECK_CODE(cuda::open_device(*ptmz_cuda_api(), 1), "DEVICE_UNAVAILABLE");
+  CHECK_CODE(cuda::open_device(*ptmz_cuda_api(), 1), "CUDA_UNAVAILABLE");
   // A vector of the host in a program of the device.
   Vector host(DType::f32, 1, 4), out(DType::f32, 1, 4, &emulated());
   Graph g;

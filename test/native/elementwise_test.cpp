@@ -65,10 +65,12 @@ double worst_ulp(const cpu::KernelTable& table, Op op, double low, double high, 
 TEST(map_of_random_programs_over_strided_operands) {
   for_reals([](auto t) {
     using T = decltype(t);
-    for (int round = 0; round < rounds(250); ++round) check_map<T>(random_shape(round % 6, 9), static_cast<int>(pick(1, 4)));
+    for (int round = 0; round < rounds(250); ++round)
+      check_map<T>(random_shape(round % 6, 9), static_cast<int>(pick(1, 4)));
     for (const Shape& shape :
          {Shape{70000}, {64, 8, 28, 28}, {3, 40000}, {9000, 4}, {2000, 3, 9}, {600, 64}, {17, 1000, 2}})
-      for (int round = 0; affordable(element_count(shape)) && round < rounds(4); ++round) check_map<T>(shape, static_cast<int>(pick(1, 4)));
+      for (int round = 0; affordable(element_count(shape)) && round < rounds(4); ++round)
+        check_map<T>(shape, static_cast<int>(pick(1, 4)));
   });
 }
 

@@ -80,7 +80,8 @@ TEST(reductions_of_random_programs) {
         }
         for (int64_t outputs : {1, 3, 8, 100, 200, 513, 1300})
           for (int64_t reduced : {1, 3, 16, 100, 257, 600, 1000})
-            if (outputs * reduced < 300000 && affordable(outputs * reduced)) check_reduction<T>(code, {outputs, reduced}, 1, column);
+            if (outputs * reduced < 300000 && affordable(outputs * reduced))
+              check_reduction<T>(code, {outputs, reduced}, 1, column);
         check_reduction<T>(code, {40, 7, 5, 30}, 2, column);
         for (const Shape& shape : {Shape{8, 16, 20, 20}, {40000, 2}})
           if (affordable(element_count(shape))) check_reduction<T>(code, shape, 1, column);

@@ -10,8 +10,8 @@ namespace {
 
 // Blocks that fill a large device about twice over; a smaller one works through them.
 constexpr int64_t kEnoughBlocks = 512;
-constexpr int64_t kLaneElements = 32;    // worth a thread's while
-constexpr int64_t kSplitDepth = 256;     // of a product, worth a block's while
+constexpr int64_t kLaneElements = 32;  // worth a thread's while
+constexpr int64_t kSplitDepth = 256;   // of a product, worth a block's while
 constexpr int64_t kChannelElements = 8192;
 
 int64_t power_of_two_below(int64_t n) {
@@ -42,8 +42,9 @@ Cut cut_reduction(const Launch& l, int64_t thread_bytes) {
   cut.threads = threads_that_fit(thread_bytes, kThreads);
   // Side by side in memory are outputs, or else the elements of one.
   const int64_t outputs = kept <= 1 ? 1 : std::min<int64_t>(32, 2 * power_of_two_below(kept - 1));
-  cut.lanes = static_cast<int>(l.column ? cut.threads / outputs
-                                        : std::min<int64_t>(cut.threads, power_of_two_below(std::max<int64_t>(1, reduced))));
+  cut.lanes =
+      static_cast<int>(l.column ? cut.threads / outputs
+                                : std::min<int64_t>(cut.threads, power_of_two_below(std::max<int64_t>(1, reduced))));
   cut.groups = divide_up(kept, cut.threads / cut.lanes);
   const int64_t most = l.code == LaunchCode::argmax ? 1 : divide_up(kEnoughBlocks, std::max<int64_t>(1, cut.groups));
   split(cut, reduced, std::min(most, reduced / (cut.lanes * kLaneElements)), 1);

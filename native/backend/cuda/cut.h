@@ -23,7 +23,7 @@ struct Cut {
   int lanes = 1;       // threads that share an output
   int64_t splits = 1;  // blocks that share an output
   int64_t split_size = 0;
-  int tile = 0;  // contractions: which of kTiles
+  int tile = 0;                                         // contractions: which of kTiles
   int64_t rows = 0, columns = 0, items = 1, depth = 0;  // contractions
   int64_t scratch_bytes = 0;                            // of one member
 };

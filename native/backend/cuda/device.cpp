@@ -145,7 +145,7 @@ std::vector<DeviceDescription> describe() {
 const Device& open_device(int index) {
   const LoadedLibrary& library = loaded_library();
   const std::string name = "cuda:" + std::to_string(index);
-  if (library.api == nullptr) throw Error("DEVICE_UNAVAILABLE", "device '" + name + "': " + library.reason);
+  if (library.api == nullptr) throw Error("CUDA_UNAVAILABLE", "device '" + name + "': " + library.reason);
   return open_device(*library.api, index);
 }
 
@@ -153,10 +153,10 @@ const Device& open_device(const Api& api, int index) {
   const std::string name = "cuda:" + std::to_string(index);
   DriverReport driver;
   api.driver(&driver);
-  if (driver.device_count == 0) throw Error("DEVICE_UNAVAILABLE", "device '" + name + "': " + driver.reason);
+  if (driver.device_count == 0) throw Error("CUDA_UNAVAILABLE", "device '" + name + "': " + driver.reason);
   if (index >= driver.device_count)
-    throw Error("DEVICE_UNAVAILABLE", "device '" + name + "': expected a number below " +
-                                          std::to_string(driver.device_count) + ", the number of GPUs here");
+    throw Error("CUDA_UNAVAILABLE", "device '" + name + "': expected a number below " +
+                                        std::to_string(driver.device_count) + ", the number of GPUs here");
   // Never destroyed: vectors may be released by finalisers as late as the process ends.
   static std::mutex mutex;
   static auto& open = *new std::map<std::pair<const Api*, int>, const Device*>;

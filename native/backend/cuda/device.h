@@ -7,7 +7,7 @@ namespace ptmz::cuda {
 
 // One entry per device, or one that says why there is none.
 std::vector<DeviceDescription> describe();
-// Throws DEVICE_UNAVAILABLE with the reason. A device lives as long as the process.
+// Throws CUDA_UNAVAILABLE with the reason. A device lives as long as the process.
 const Device& open_device(int index);
 // The same over a given library, which tests link.
 const Device& open_device(const Api& api, int index);

@@ -20,9 +20,8 @@ int registers_of(const Launch& l) { return std::max(l.register_count, l.operand_
 Reduction reduction_of(const Launch& l, const Instr* instrs) {
   if (l.code == LaunchCode::reduce_max) return Reduction::max;
   if (l.code == LaunchCode::argmax) return Reduction::argmax;
-  const bool product_last =
-      instrs != nullptr && l.instr_count > 0 &&
-      static_cast<Op>(instrs[l.instr_begin + l.instr_count - 1].op) == Op::mul;
+  const bool product_last = instrs != nullptr && l.instr_count > 0 &&
+                            static_cast<Op>(instrs[l.instr_begin + l.instr_count - 1].op) == Op::mul;
   return product_last && product(l.shape, 0, l.kept_rank) == 1 ? Reduction::inner_product : Reduction::sum;
 }
 // Both kinds of sum need the same shared memory, so the cut does not depend on the instructions.
@@ -150,8 +149,8 @@ class Enqueuer {
     const Cut cut = reduction_cut(l_, real_);
     take(cut);
     const int64_t bytes = reduction_thread_bytes(kind, task_.register_count, bytes_of(real_));
-    const cudaError_t error = launch(reduction_kernel(kind, real_, wide()), task_, cut.groups, cut.splits, cut.threads,
-                   bytes * cut.threads);
+    const cudaError_t error =
+        launch(reduction_kernel(kind, real_, wide()), task_, cut.groups, cut.splits, cut.threads, bytes * cut.threads);
     return join(error, cut, join_splits_kernel(kind, real_), task_.kept);
   }
 
@@ -159,7 +158,8 @@ class Enqueuer {
     const Cut cut = cut_contraction(l_, bytes_of(real_));
     take(cut);
     task_.kept = cut.items * cut.rows * cut.columns;
-    const cudaError_t error = launch(contraction_kernel(l_.code, real_, cut.tile), task_, cut.groups, 1, cut.threads, 0);
+    const cudaError_t error =
+        launch(contraction_kernel(l_.code, real_, cut.tile), task_, cut.groups, 1, cut.threads, 0);
     return join(error, cut, join_contraction_kernel(l_.code, real_), task_.kept);
   }
 
@@ -169,7 +169,7 @@ class Enqueuer {
     task_.column = false;
     task_.reduced = l_.shape[0] * l_.shape[2];
     const cudaError_t error = launch(channel_kernel(l_.code, real_), task_, cut.groups, cut.splits, cut.threads,
-                   kChannelPartialBytes * cut.threads);
+                                     kChannelPartialBytes * cut.threads);
     return join(error, cut, join_channels_kernel(l_.code, real_), l_.shape[1]);
   }
 

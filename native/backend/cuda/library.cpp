@@ -88,8 +88,8 @@ void release(int32_t index, void* pointer) {
 
 Status open(int32_t index, Stream** stream) {
   auto opened = std::make_unique<Stream>(Stream{index, nullptr});
-  const Status status = on(index, "opening a stream",
-                           [&] { return cudaStreamCreateWithFlags(&opened->stream, cudaStreamNonBlocking); });
+  const Status status =
+      on(index, "opening a stream", [&] { return cudaStreamCreateWithFlags(&opened->stream, cudaStreamNonBlocking); });
   if (status == Status::ok) *stream = opened.release();
   return status;
 }
@@ -102,8 +102,7 @@ Status wait(Stream* s) {
   return on(s->device, "waiting", [&] { return cudaStreamSynchronize(s->stream); });
 }
 Status transfer(Stream* s, void* to, const void* from, int64_t bytes, cudaMemcpyKind kind, const char* what) {
-  return on(s->device, what,
-            [&] { return cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), kind, s->stream); });
+  return on(s->device, what, [&] { return cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), kind, s->stream); });
 }
 Status read(Stream* s, void* host, const void* from, int64_t bytes) {
   const Status status = transfer(s, host, from, bytes, cudaMemcpyDeviceToHost, "copying from the device");
@@ -155,8 +154,8 @@ void forget(Recording* recording) {
 
 extern "C" __attribute__((visibility("default"))) const ptmz::cuda::Api* ptmz_cuda_api() {
   using namespace ptmz::cuda;
-  static const Api api{kApiVersion, last_error, driver, device, allocate,        release,       open,
-                       close,       read,       write,  copy,   zero,            scratch_of,    launch,
-                       wait,        begin_recording, end_recording, replay, forget};
+  static const Api api{kApiVersion,   last_error, driver, device, allocate,   release, open, close,
+                       read,          write,      copy,   zero,   scratch_of, launch,  wait, begin_recording,
+                       end_recording, replay,     forget};
   return &api;
 }

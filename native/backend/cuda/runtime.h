@@ -6,7 +6,7 @@
 #include <cuda_runtime.h>
 #define PTMZ_UNROLL _Pragma("unroll")
 // The block's dynamic shared memory as an array of T.
-#define PTMZ_DYNAMIC_SHARED(T, name)                     \
+#define PTMZ_DYNAMIC_SHARED(T, name)                        \
   extern __shared__ __align__(16) char ptmz_shared_bytes[]; \
   T* const name = reinterpret_cast<T*>(ptmz_shared_bytes)
 #else

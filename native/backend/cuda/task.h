@@ -18,9 +18,9 @@ struct Task {
   int32_t rank, kept_rank, operand_count;
   int32_t instr_count, result_register, register_count;
   int64_t shape[kLaunchRank];
-  int64_t count;    // elements of the iteration space
-  int64_t kept;     // reductions: outputs
-  int64_t reduced;  // and elements of each
+  int64_t count;          // elements of the iteration space
+  int64_t kept;           // reductions: outputs
+  int64_t reduced;        // and elements of each
   int64_t rows, columns;  // contractions: of one item's output
   TaskOperand operands[kMaxOperands];
   int64_t ints[20];

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <random>
 #include <utility>
 #include <vector>
@@ -202,6 +203,7 @@ int64_t kernel_count = 0;
 thread_local void* shared_memory = nullptr;
 thread_local cudaError_t last_error = cudaSuccess;
 std::map<void*, size_t> allocations;
+std::mutex device_mutex;  // one grid at a time, and what is counted
 
 cudaError_t result(cudaError_t error) {
   if (error != cudaSuccess) last_error = error;
@@ -227,6 +229,7 @@ struct Recorded {
 };
 
 void run_grid(const Recorded& kernel) {
+  const std::lock_guard lock(device_mutex);
   ++kernel_count;
   gridDim = kernel.grid;
   blockDim = kernel.block;
@@ -323,6 +326,7 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   return cudaSuccess;
 }
 cudaError_t cudaMalloc(void** pointer, size_t bytes) {
+  const std::lock_guard lock(device_mutex);
   if (fails_now() || bytes > memory || in_use > memory - bytes) return result(cudaErrorMemoryAllocation);
   *pointer = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
   std::memset(*pointer, 0xff, bytes);
@@ -332,6 +336,7 @@ cudaError_t cudaMalloc(void** pointer, size_t bytes) {
 }
 cudaError_t cudaFree(void* pointer) {
   if (pointer == nullptr) return cudaSuccess;
+  const std::lock_guard lock(device_mutex);
   const auto found = allocations.find(pointer);
   if (found == allocations.end()) return result(cudaErrorInvalidValue);
   in_use -= found->second;

@@ -105,8 +105,8 @@ cudaError_t launch(dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stre
 }  // namespace cuda_on_host
 
 template <typename Argument>
-cudaError_t cudaLaunchKernel(void (*kernel)(const Argument&), dim3 grid, dim3 block, void** arguments, size_t shared_bytes,
-                             cudaStream_t stream) {
+cudaError_t cudaLaunchKernel(void (*kernel)(const Argument&), dim3 grid, dim3 block, void** arguments,
+                             size_t shared_bytes, cudaStream_t stream) {
   return cuda_on_host::launch(grid, block, shared_bytes, stream,
                               [kernel, argument = *static_cast<Argument*>(arguments[0])] { kernel(argument); });
 }

@@ -143,8 +143,7 @@ __global__ void join_channels(PTMZ_TASK) {
   if (c >= task.shape[1]) return;
   const Partial* partials = reinterpret_cast<const Partial*>(task.partials + blockIdx.y * task.partials_member_bytes);
   Partial all = Partial::start();
-  for (int split = 0; split < task.splits; ++split)
-    all = Partial::join(all, partials[split * task.shape[1] + c]);
+  for (int split = 0; split < task.splits; ++split) all = Partial::join(all, partials[split * task.shape[1] + c]);
   What::store(task, c, all);
 }
 

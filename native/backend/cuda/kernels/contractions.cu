@@ -8,7 +8,7 @@ namespace {
 
 // A position along the depth, taken apart once for a whole slice of a tile.
 struct Depth {
-  int64_t a;      // what it adds to the address of A
+  int64_t a;        // what it adds to the address of A
   int32_t i, j, k;  // the rest is the problem's own
 };
 // A column, taken apart once per thread where a thread always loads the same one.

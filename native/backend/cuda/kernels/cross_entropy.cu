@@ -38,8 +38,7 @@ struct Row {
   __device__ T top() const {
     double best = Larger::start();
     if (target >= 0)
-      for (int64_t c = group.lane; c < columns; c += group.lanes)
-        best = Larger::join(best, static_cast<double>(at(c)));
+      for (int64_t c = group.lane; c < columns; c += group.lanes) best = Larger::join(best, static_cast<double>(at(c)));
     return static_cast<T>(group.fold<Larger>(cells, best));
   }
   template <typename F>

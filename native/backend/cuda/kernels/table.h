@@ -33,9 +33,9 @@ Kernel contraction_kernel(LaunchCode code, DType real, int tile);
 Kernel join_contraction_kernel(LaunchCode code, DType real);
 
 // batch_norm.cu
-Kernel channel_kernel(LaunchCode code, DType real);       // batch_statistics, batch_norm_backward_sums
+Kernel channel_kernel(LaunchCode code, DType real);        // batch_statistics, batch_norm_backward_sums
 Kernel join_channels_kernel(LaunchCode code, DType real);  // of their splits
-Kernel normalise_kernel(LaunchCode code, DType real);     // batch_norm, batch_norm_add, batch_norm_backward_input
+Kernel normalise_kernel(LaunchCode code, DType real);      // batch_norm, batch_norm_add, batch_norm_backward_input
 inline constexpr int64_t kChannelPartialBytes = 3 * sizeof(double);
 inline constexpr int kChannelThreads = 256;
 
