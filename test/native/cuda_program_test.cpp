@@ -331,6 +331,29 @@ TEST(cuda_convolutions_of_members) {
   }
 }
 
+// Products that are large enough for cuBLAS, of every reading of the operands, over a batch or over members.
+TEST(cuda_large_products) {
+  const int64_t before = cuda_on_host::products_run();
+  for (int which = 0; which < 4; ++which) {
+    const bool ta = which & 1, tb = which & 2;
+    for (const int64_t batch : {int64_t{1}, int64_t{2}}) {
+      Graph g;
+      const int64_t m = 130, n = 125, k = 140;
+      const int as = g.add_slot("a", Kind::real, batch * m * k), bs = g.add_slot("b", Kind::real, n * k);
+      const NodeId a = g.leaf(as, 0, ta ? Shape{batch, k, m} : Shape{batch, m, k});
+      const NodeId b =
+          g.expand(g.leaf(bs, 0, tb ? Shape{1, n, k} : Shape{1, k, n}), tb ? Shape{batch, n, k} : Shape{batch, k, n});
+      const std::vector<NodeId> nodes{g.add(Op::matmul, {a, b}, {{ta, tb}, {}})};
+      for (const int64_t members : {int64_t{1}, int64_t{3}}) {
+        const Values values{ramp(batch * m * k * members, 0.1, 0.7), ramp(n * k, 0.4, 0.3)};
+        compare(g, nodes, values, {as}, members, DType::f32, 1e-5);
+        compare(g, nodes, values, {as}, members, DType::f64, 1e-12);
+      }
+    }
+  }
+  CHECK(cuda_on_host::products_run() > before);
+}
+
 // Batch norm's kernels; their composites are never computed here, so any node of that shape stands for one.
 TEST(cuda_batch_norm) {
   for (const Shape& shape : {Shape{3, 2, 4, 5}, Shape{1, 7, 1, 3}, Shape{6, 1, 52, 54}})

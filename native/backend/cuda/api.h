@@ -15,6 +15,7 @@ enum class Status : int32_t { ok, out_of_memory, failed };
 struct DriverReport {
   int32_t driver_version, runtime_version, device_count;  // versions as 1000 * major + 10 * minor; driver 0: none
   char reason[256];                                       // empty where there are devices
+  char cublas[128];                                       // its version, or why there is none
 };
 struct DeviceReport {
   char name[256];

@@ -136,7 +136,7 @@ std::vector<DeviceDescription> describe() {
     all.push_back({name,
                    std::string(device.name) + ", compute capability " + std::to_string(device.major) + "." +
                        std::to_string(device.minor) + ", " + std::to_string(device.total_bytes >> 20) +
-                       " MiB, driver for CUDA " + version_text(driver.driver_version),
+                       " MiB, driver for CUDA " + version_text(driver.driver_version) + ", cuBLAS " + driver.cublas,
                    ""});
   }
   return all;

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "backend/cuda/api.h"
+#include "backend/cuda/cublas.h"
 #include "backend/cuda/enqueue.h"
 
 namespace ptmz::cuda {
@@ -11,6 +12,7 @@ namespace ptmz::cuda {
 struct Stream {
   int32_t device;
   cudaStream_t stream;
+  std::unique_ptr<Products> products;
 };
 struct Recording {
   int32_t device;
@@ -41,6 +43,7 @@ void driver(DriverReport* report) {
   *report = {};
   cudaDriverGetVersion(&report->driver_version);
   cudaRuntimeGetVersion(&report->runtime_version);
+  std::snprintf(report->cublas, sizeof report->cublas, "%s", cublas().version.c_str());
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
   cudaGetLastError();
@@ -87,14 +90,19 @@ void release(int32_t index, void* pointer) {
 }
 
 Status open(int32_t index, Stream** stream) {
-  auto opened = std::make_unique<Stream>(Stream{index, nullptr});
+  auto opened = std::make_unique<Stream>(Stream{index, nullptr, nullptr});
   const Status status =
       on(index, "opening a stream", [&] { return cudaStreamCreateWithFlags(&opened->stream, cudaStreamNonBlocking); });
-  if (status == Status::ok) *stream = opened.release();
-  return status;
+  if (status != Status::ok) return status;
+  opened->products = std::make_unique<Products>(cublas(), opened->stream);
+  *stream = opened.release();
+  return Status::ok;
 }
 void close(Stream* stream) {
-  on(stream->device, "closing a stream", [&] { return cudaStreamDestroy(stream->stream); });
+  on(stream->device, "closing a stream", [&] {
+    stream->products.reset();
+    return cudaStreamDestroy(stream->stream);
+  });
   delete stream;
 }
 
@@ -120,7 +128,8 @@ Status zero(Stream* s, void* to, int64_t bytes) {
 }
 
 Status launch(Stream* s, const DeviceLaunch* given) {
-  return on(s->device, name(given->launch->code), [&] { return enqueue(*given, s->stream); });
+  return on(s->device, name(given->launch->code),
+            [&] { return s->products->take(*given) ? s->products->run(*given) : enqueue(*given, s->stream); });
 }
 int64_t scratch_of(const Launch* l, DType real) { return scratch_bytes(*l, real); }
 

@@ -43,8 +43,9 @@ void set_memory(size_t bytes);
 size_t memory_in_use();
 // Makes the n-th call from now on that could fail on a device (allocation, launch, synchronisation) fail; 0: none.
 void fail_after(int calls);
-// Kernels run since the process began.
+// Since the process began.
 int64_t kernels_run();
+int64_t products_run();  // by the stand-in for cuBLAS
 
 }  // namespace cuda_on_host
 

@@ -15,7 +15,7 @@ __device__ inline T* base_of(const Task& task, int operand) {
 // costs a GPU several times as much.
 template <typename I>
 struct Coordinates {
-  I at[kLaunchRank];
+  I at[kLaunchRank] = {};
 
   // Sets the axes [begin, end) to those of element `index` of them, row-major.
   __device__ void locate(const Task& task, I index, int begin, int end) {
