@@ -49,11 +49,11 @@ function tinyGpt2(graph) {
 async function compareDevices(name, make, members) {
   const results = {};
   for (const device of ['cpu', 'cuda']) {
-    using graph = new Graph();
+    const graph = new Graph();
     const { loss, labels } = make(graph);
     const v = graph.direction('v');
     const outputs = { loss, grad: graph.grad(loss), hvp: graph.hvp(loss, v) };
-    using program = graph.compile(outputs, { dtype: 'float64', device });
+    const program = graph.compile(outputs, { dtype: 'float64', device });
     const inputs = {};
     for (const slot of program.inputs) {
       const most = slot.name === 'y' ? labels : 19;
@@ -70,6 +70,8 @@ async function compareDevices(name, make, members) {
         return [key, rows];
       }),
     );
+    program.dispose();
+    graph.dispose();
   }
   for (const key of Object.keys(results.cpu)) {
     const [a, b] = [results.cpu[key], results.cuda[key]];
