@@ -4,6 +4,7 @@
 
 #include "backend/cpu/blas.h"
 #include "backend/cpu/simd.h"
+#include "backend/device.h"
 #include "environment.h"
 #include "errors.h"
 #include "node_addon.h"
@@ -39,11 +40,12 @@ void stay_loaded() {
 #endif
 }
 
-Napi::Object device(Napi::Env env, const char* name, const char* reason) {
+Napi::Object to_object(Napi::Env env, const DeviceDescription& device) {
   Napi::Object object = Napi::Object::New(env);
-  object["name"] = Napi::String::New(env, name);
-  object["available"] = Napi::Boolean::New(env, reason == nullptr);
-  if (reason != nullptr) object["reason"] = Napi::String::New(env, reason);
+  object["name"] = Napi::String::New(env, device.name);
+  object["available"] = Napi::Boolean::New(env, device.reason.empty());
+  if (!device.detail.empty()) object["detail"] = Napi::String::New(env, device.detail);
+  if (!device.reason.empty()) object["reason"] = Napi::String::New(env, device.reason);
   return object;
 }
 
@@ -57,8 +59,8 @@ Napi::Value info(const Napi::CallbackInfo& call) {
     simd["used"] = Napi::String::New(env, cpu::kernels().level);
     simd["available"] = available;
     Napi::Array devices = Napi::Array::New(env);
-    devices[uint32_t{0}] = device(env, "cpu", nullptr);
-    devices[uint32_t{1}] = device(env, "cuda", kNoCuda);
+    devices[uint32_t{0}] = to_object(env, {"cpu", "", ""});
+    for (const DeviceDescription& device : describe_devices()) devices[devices.Length()] = to_object(env, device);
 
     Napi::Object object = Napi::Object::New(env);
     object["version"] = Napi::String::New(env, PTMZ_VERSION);

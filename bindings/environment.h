@@ -7,8 +7,6 @@
 
 namespace ptmz {
 
-inline constexpr const char* kNoCuda = "this build has no CUDA backend; use the device 'cpu'";
-
 struct Environment {
   Napi::FunctionReference program;  // the constructor; only Graph.compile calls it
   std::shared_ptr<JobRegistry> jobs = make_job_registry();

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "autodiff/autodiff.h"
+#include "backend/device.h"
 #include "compile/program.h"
 #include "environment.h"
 #include "program.h"
@@ -23,14 +24,6 @@ Output to_output(Napi::Value value, const std::string& name) {
   return {static_cast<NodeId>(to_int(object["node"], name + ".node", 0, most)),
           static_cast<int>(to_int(object["slot"], name + ".slot", 0, most)),
           to_int(object["offset"], name + ".offset")};
-}
-
-// An explicit device never falls back to another one.
-const Backend& to_backend(Napi::Value value) {
-  const std::string device = to_text(value, "device");
-  if (device == "cpu") return cpu_backend();
-  if (device == "cuda" || device.starts_with("cuda:")) throw Error("CUDA_UNAVAILABLE", kNoCuda);
-  bad_argument("device", "'cpu' or 'cuda'", value);
 }
 
 }  // namespace
@@ -123,7 +116,7 @@ Napi::Value NativeGraph::compile(const Napi::CallbackInfo& info) {
     return static_cast<int>(to_int(value, name, 0, std::numeric_limits<int>::max()));
   });
   options.fuse = to_bool(given["fuse"], "fuse");
-  const Backend& backend = to_backend(given["device"]);
+  const Backend& backend = backend_of(to_text(given["device"], "device"));  // never falls back to another one
   std::vector<NodeId> nodes;
   for (const Output& output : outputs) nodes.push_back(output.node);
   return NativeProgram::make(info.Env(), ptmz::compile(graph_with({nodes}), outputs, options, backend));

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "backend/device.h"
 #include "backend/shared/philox.h"
 #include "environment.h"
 #include "runtime/executor.h"
@@ -56,20 +57,31 @@ Elements to_elements(Napi::Value value, const std::string& name, DType dtype) {
   return {data, static_cast<int64_t>(count)};
 }
 
-// Where `count` elements at `offset` of a row begin.
-char* locate(const Vector& vector, int64_t row, int64_t offset, int64_t count) {
+// `count` elements at `offset` of a row must exist.
+void check_range(const Vector& vector, int64_t row, int64_t offset, int64_t count) {
   if (row >= vector.rows())
     throw Error("INVALID_ARGUMENT",
                 "row: expected less than " + std::to_string(vector.rows()) + ", got " + std::to_string(row));
   if (offset > vector.size() || count > vector.size() - offset)
     throw Error("INVALID_ARGUMENT", "offset: expected " + std::to_string(count) + " elements within " +
                                         std::to_string(vector.size()) + ", got offset " + std::to_string(offset));
-  return static_cast<char*>(vector.row(row)) + offset * dtype_bytes(vector.dtype());
 }
 
 template <typename T>
 void fill_all(const Vector& vector, double value) {
   std::fill_n(vector.as<T>(), vector.rows() * vector.size(), static_cast<T>(value));
+}
+
+// Runs `change` on the elements [offset, offset + length) of all rows: in place, or on a copy that is then sent to the
+// device.
+template <typename F>
+void change_on_host(Vector& vector, int64_t offset, int64_t length, F change) {
+  if (vector.device() == nullptr) return change(vector);
+  const Vector copy(vector.dtype(), vector.rows(), vector.size());
+  change(copy);
+  const int64_t element = dtype_bytes(vector.dtype());
+  for (int64_t r = 0; r < vector.rows(); ++r)
+    vector.write(r, offset, length, static_cast<char*>(copy.row(r)) + offset * element);
 }
 
 struct Draw {
@@ -100,10 +112,11 @@ NativeVector::NativeVector(const Napi::CallbackInfo& info) : Wrapped(info) {
   translated(info.Env(), [&] {
     const DType dtype = to_dtype(info[0], "dtype");
     const int64_t rows = to_int(info[1], "rows", 1), size = to_int(info[2], "size");
+    const Backend& backend = info[3].IsUndefined() ? cpu_backend() : backend_of(to_text(info[3], "device"));
     if (size > 0 && rows > kMaxBytes / dtype_bytes(dtype) / size)
       throw Error("OUT_OF_MEMORY", "could not allocate " + std::to_string(rows) + " rows of " + std::to_string(size) +
                                        " elements of " + dtype_name(dtype));
-    vector_ = std::make_shared<Vector>(dtype, rows, size);
+    vector_ = std::make_shared<Vector>(dtype, rows, size, backend.device());
     account(vector_->bytes());
   });
 }
@@ -139,9 +152,9 @@ Napi::Value NativeVector::read(const Napi::CallbackInfo& info) {
   const std::shared_ptr<Vector> source = vector();
   const int64_t row = to_int(info[0], "row"), offset = to_int(info[1], "offset");
   const Elements target = to_elements(info[2], "target", source->dtype());
-  const char* from = locate(*source, row, offset, target.count);
+  check_range(*source, row, offset, target.count);
   const JobLock lock = lock_read(source, "the vector");
-  if (target.count > 0) std::memcpy(target.data, from, target.count * dtype_bytes(source->dtype()));
+  source->read(row, offset, target.count, target.data);
   return info.Env().Undefined();
 }
 
@@ -149,9 +162,9 @@ Napi::Value NativeVector::write(const Napi::CallbackInfo& info) {
   const std::shared_ptr<Vector> target = vector();
   const int64_t row = to_int(info[0], "row"), offset = to_int(info[1], "offset");
   const Elements source = to_elements(info[2], "source", target->dtype());
-  char* to = locate(*target, row, offset, source.count);
+  check_range(*target, row, offset, source.count);
   const JobLock lock = lock_write(target, "the vector");
-  if (source.count > 0) std::memcpy(to, source.data, source.count * dtype_bytes(target->dtype()));
+  target->write(row, offset, source.count, source.data);
   return info.Env().Undefined();
 }
 
@@ -178,26 +191,28 @@ Napi::Value NativeVector::random(const Napi::CallbackInfo& info) {
   if (static_cast<int64_t>(seeds.size()) != target->rows())
     throw Error("INVALID_ARGUMENT", "seeds: expected one per row (" + std::to_string(target->rows()) + "), got " +
                                         std::to_string(seeds.size()));
-  locate(*target, 0, draw.offset, draw.length);
+  check_range(*target, 0, draw.offset, draw.length);
   const JobLock lock = lock_write(target, "the vector");
 
   constexpr int64_t kPiece = 1 << 14;
   const int64_t pieces = (draw.length + kPiece - 1) / kPiece;
   const int threads = pieces * target->rows() > 1 ? hardware_threads() : 1;
-  parallel_for(threads, pieces * target->rows(), [&](int64_t item, int) {
-    const int64_t row = item / pieces, begin = item % pieces * kPiece, end = std::min(begin + kPiece, draw.length);
-    const auto seed = static_cast<uint64_t>(seeds[row]);
-    const RandomKey key{static_cast<uint32_t>(seed),
-                        static_cast<uint32_t>(seed >> 32),
-                        static_cast<uint32_t>(purpose),
-                        stream,
-                        epoch,
-                        step};
-    if (single) {
-      draw.into(target->as<float>(row), key, begin, end);
-    } else {
-      draw.into(target->as<double>(row), key, begin, end);
-    }
+  change_on_host(*target, draw.offset, draw.length, [&](const Vector& host) {
+    parallel_for(threads, pieces * target->rows(), [&](int64_t item, int) {
+      const int64_t row = item / pieces, begin = item % pieces * kPiece, end = std::min(begin + kPiece, draw.length);
+      const auto seed = static_cast<uint64_t>(seeds[row]);
+      const RandomKey key{static_cast<uint32_t>(seed),
+                          static_cast<uint32_t>(seed >> 32),
+                          static_cast<uint32_t>(purpose),
+                          stream,
+                          epoch,
+                          step};
+      if (single) {
+        draw.into(host.as<float>(row), key, begin, end);
+      } else {
+        draw.into(host.as<double>(row), key, begin, end);
+      }
+    });
   });
   return info.Env().Undefined();
 }
@@ -210,10 +225,12 @@ Napi::Value NativeVector::fill(const Napi::CallbackInfo& info) {
   if (dtype == DType::i32) value = static_cast<double>(to_int(info[0], "value", Int::min(), Int::max()));
   if (dtype == DType::u8) value = static_cast<double>(to_int(info[0], "value", 0, 255));
   const JobLock lock = lock_write(target, "the vector");
-  if (dtype == DType::f32) fill_all<float>(*target, value);
-  if (dtype == DType::f64) fill_all<double>(*target, value);
-  if (dtype == DType::i32) fill_all<int32_t>(*target, value);
-  if (dtype == DType::u8) fill_all<uint8_t>(*target, value);
+  change_on_host(*target, 0, target->size(), [&](const Vector& host) {
+    if (dtype == DType::f32) fill_all<float>(host, value);
+    if (dtype == DType::f64) fill_all<double>(host, value);
+    if (dtype == DType::i32) fill_all<int32_t>(host, value);
+    if (dtype == DType::u8) fill_all<uint8_t>(host, value);
+  });
   return info.Env().Undefined();
 }
 

@@ -184,7 +184,8 @@ interface NativeProbeOptions extends NativeHessianOptions {
 
 export interface NativeAddon {
   Graph: new () => NativeGraph;
-  Vector: new (dtype: NativeDType, rows: number, size: number) => NativeVector;
+  /** `device`: default cpu. */
+  Vector: new (dtype: NativeDType, rows: number, size: number, device?: string) => NativeVector;
   /** Progress: epoch, epochs, step, steps, evaluating, lr, samples/s, P losses, P accuracies, last history row. */
   train(
     options: NativeTrainOptions,
@@ -259,6 +260,7 @@ export interface NativeAddon {
     blas: string;
     simd: { used: string; available: string[] };
     threads: number;
-    devices: { name: string; available: boolean; reason?: string }[];
+    /** `detail` says which card, `reason` why there is none. */
+    devices: { name: string; available: boolean; detail?: string; reason?: string }[];
   };
 }

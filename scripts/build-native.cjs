@@ -133,10 +133,13 @@ async function build({ target = 'ptmz_native', options = cmakeOptions(), verbose
   return tree;
 }
 
+/** What a package holds: the addon, and the CUDA library where it was built. */
+const delivered = /^(ptmz_native\.node|libptmz_cuda\.so|ptmz_cuda\.dll)$/;
+
 /** Copies the built libraries to `out`. Renaming keeps processes alive that have the old file mapped. */
 function deliver(tree, out) {
   fs.mkdirSync(out, { recursive: true });
-  const built = fs.readdirSync(path.join(tree, 'out')).filter((name) => /\.(node|so|dylib|dll)$/.test(name));
+  const built = fs.readdirSync(path.join(tree, 'out')).filter((name) => delivered.test(name));
   for (const name of built) {
     const temporary = path.join(out, `.${name}.${process.pid}`);
     fs.copyFileSync(path.join(tree, 'out', name), temporary);

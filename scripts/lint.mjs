@@ -1,6 +1,6 @@
 // Lints and checks the format of everything; `--fix` rewrites instead. Tools that are not installed are named and left out.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -41,9 +41,14 @@ function clangFormat() {
 
 /** A file that nobody compiles would rot unseen. */
 function sourcesAreListed() {
-  const lists = [join(root, 'CMakeLists.txt'), join(root, 'native/backend/cuda/CMakeLists.txt')].filter(existsSync);
-  const text = lists.map((file) => readFileSync(file, 'utf8')).join('\n');
-  const missing = native.filter((file) => file.endsWith('.cpp') && !text.includes(file));
+  const cuda = 'native/backend/cuda'; // with lists of its own, relative to their folders
+  const listed = [cuda, `${cuda}/host`].flatMap((folder) =>
+    (readFileSync(join(root, folder, 'CMakeLists.txt'), 'utf8').match(/[\w./]+\.(cpp|cu)\b/g) ?? []).map((file) =>
+      join(folder, file),
+    ),
+  );
+  const text = [readFileSync(join(root, 'CMakeLists.txt'), 'utf8'), ...listed].join('\n');
+  const missing = native.filter((file) => /\.(cpp|cu)$/.test(file) && !text.includes(file));
   for (const file of missing) console.log(`${file} is not listed in CMakeLists.txt`);
   return missing.length > 0 ? 1 : 0;
 }

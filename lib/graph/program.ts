@@ -1,4 +1,5 @@
 /** Program: a compiled graph that runs on vectors, for many members at once. */
+import { checkDevice } from '../device.js';
 import {
   callNative,
   captureStack,
@@ -29,7 +30,7 @@ export interface CompileOptions {
   varying?: string[];
   /** Use fused kernels and merged elementwise launches. Default true, or false where PTMZ_FUSE=0 is set. */
   fuse?: boolean;
-  /** Default `cpu`. */
+  /** Where the program runs and its vectors lie: `cpu` (default), `cuda` or `cuda:N`. It never falls back. */
   device?: string;
 }
 
@@ -95,6 +96,7 @@ export function compileProgram(graph: Graph, outputs: Record<string, Value | Fla
   checkObject('outputs', outputs);
   checkObject('options of compile', options, ['dtype', 'varying', 'fuse', 'device']);
   const dtype = checkOneOf('dtype', options.dtype ?? 'float32', ['float32', 'float64']);
+  const device = checkDevice('device', options.device ?? 'cpu');
   const names = Object.keys(outputs);
   if (names.length === 0) throw invalidArgument('outputs', 'at least one output', outputs);
   const varying = varyingSlots(graph, options.varying);
@@ -105,10 +107,10 @@ export function compileProgram(graph: Graph, outputs: Record<string, Value | Fla
       dtype,
       varying,
       fuse: checkBoolean('fuse', options.fuse ?? process.env.PTMZ_FUSE !== '0'),
-      device: options.device ?? 'cpu',
+      device,
     }),
   );
-  return new Program(native, dtype, new Map(names.map((name, i) => [name, placed[i]!.slot])));
+  return new Program(native, dtype, device, new Map(names.map((name, i) => [name, placed[i]!.slot])));
 }
 
 function varyingSlots(graph: Graph, names: string[] | undefined): number[] {
@@ -153,6 +155,8 @@ export class Program implements Disposable {
   constructor(
     native: NativeProgram,
     readonly dtype: 'float32' | 'float64',
+    /** `cpu` or `cuda:N`. */
+    readonly device: string,
     outputs: ReadonlyMap<string, number>,
   ) {
     this.#native = native;
@@ -195,7 +199,7 @@ export class Program implements Disposable {
   }
 
   #vector(slot: ProgramSlot, members: number): Vector {
-    return new Vector(this.#dtypeOf(slot), slot.varies ? members : 1, slot.size);
+    return new Vector(this.#dtypeOf(slot), slot.varies ? members : 1, slot.size, this.device);
   }
 
   #dtypeOf(slot: ProgramSlot): DType {
@@ -292,7 +296,7 @@ export class Program implements Disposable {
     const data = convertArray(`input '${slot.name}'`, dtype, given);
     if (data.length !== rows * slot.size)
       throw unexpected(`input '${slot.name}'`, `${rows} x ${slot.size} numbers`, `${data.length} numbers`);
-    const vector = new Vector(dtype, rows, slot.size);
+    const vector = new Vector(dtype, rows, slot.size, this.device);
     temporaries.push(vector);
     for (let row = 0; row < rows; ++row) vector.set(row, data.subarray(row * slot.size, (row + 1) * slot.size));
     return vector;
@@ -304,6 +308,8 @@ export class Program implements Disposable {
     const expected = `${this.#dtypeOf(slot)} ${rows} x ${slot.size}`;
     const actual = `${vector.dtype} ${vector.rows} x ${vector.size}`;
     if (actual !== expected) throw unexpected(`'${slot.name}'`, `a vector ${expected}`, actual);
+    if (vector.device !== this.device)
+      throw unexpected(`'${slot.name}'`, `a vector on ${this.device}`, `one on ${vector.device}`);
   }
 
   /** The launches and the memory plan as text. */

@@ -1,4 +1,5 @@
 /** Vector: rows of numbers in native memory, one row per member. */
+import { checkDevice } from '../device.js';
 import {
   callNative,
   checkInteger,
@@ -67,23 +68,28 @@ export function convertArray(name: string, dtype: NativeDType, data: NativeArray
  */
 export class Vector implements Disposable {
   #native: NativeVector | null;
+  /** `cpu` or `cuda:N`. */
+  readonly device: string;
 
   /**
    * A vector of zeros.
    * @param rows >= 1, one per member
    * @param size >= 0, elements of a row
-   * @throws PtmzError `OUT_OF_MEMORY`
+   * @param device where its memory is: `cpu` (default), `cuda` or `cuda:N`
+   * @throws PtmzError `OUT_OF_MEMORY`; `CUDA_UNAVAILABLE` with the reason
    */
   constructor(
     readonly dtype: NativeDType,
     readonly rows: number,
     readonly size: number,
+    device: string = 'cpu',
   ) {
+    this.device = checkDevice('device', device);
     checkOneOf('dtype', dtype, dtypes);
     checkInteger('rows', rows, 1, 2 ** 31 - 1);
     checkInteger('size', size, 0, 2 ** 48);
     const addon = loadNative();
-    this.#native = callNative(() => new addon.Vector(dtype, rows, size));
+    this.#native = callNative(() => new addon.Vector(dtype, rows, size, this.device));
   }
 
   /** @internal */

@@ -13,12 +13,18 @@ struct KernelFault {
   int64_t value = 0, limit = 0;
 };
 
+class Device;
+
 class Backend {
  public:
   virtual ~Backend() = default;
   virtual const char* name() const = 0;
   // Into how many partial results a launch should be cut so that threads can share it; lowering adds them up.
   virtual int64_t partial_results(const Launch&) const { return 1; }
+  // Whether its convolutions want images in the SIMD lanes (compile/view.h).
+  virtual bool keeps_images_in_lanes() const { return true; }
+  // This backend if it has memory of its own (device.h), else null: programs then run on the host's.
+  virtual const Device* device() const { return nullptr; }
   // Fills `blocks` and `scratch_bytes` of a launch from its shapes alone.
   virtual void prepare(Launch& launch, DType real) const = 0;
   // Runs blocks [begin, end). pointers[i] is the address of operand i's element 0 (offset and member already added).

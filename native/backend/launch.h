@@ -7,9 +7,10 @@ namespace ptmz {
 
 inline constexpr int kLaunchRank = 8;
 inline constexpr int kMaxOperands = 16;
-inline constexpr int kLanesInt = 11;  // of a convolution's ints: its lanes, see compile/view.h
-inline constexpr int kPartsInt =
-    12;  // of conv2d_weight's: partial results in its output, one for each part of the images; 0: 1
+inline constexpr int kMaxInstrs = 48;  // of one launch; registers are 8 bit, and a longer chain gains nothing
+inline constexpr int kLanesInt = 11;   // of a convolution's ints: its lanes, see compile/view.h
+// Of conv2d_weight's ints: partial results in its output, one for each part of the images; 0: 1.
+inline constexpr int kPartsInt = 12;
 
 enum class DType : uint8_t { f32, f64, i32, u8 };
 

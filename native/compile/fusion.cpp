@@ -10,8 +10,6 @@
 namespace ptmz {
 namespace {
 
-constexpr size_t kMaxInstrs = 48;  // registers are 8 bit, and a longer chain gains nothing
-
 // Whether the program computes, outside of fused node `id`, a part of its composite that depends on input 0.
 bool composite_is_live(Graph& graph, NodeId id, const std::vector<bool>& live) {
   const Node& f = graph[id];
@@ -79,7 +77,7 @@ Groups group_elementwise(const Graph& graph, const std::vector<NodeId>& live, co
     std::set<NodeId> after = reads[root];
     after.erase(id);
     after.insert(graph[id].inputs.begin(), graph[id].inputs.end());
-    const bool fits = after.size() < kMaxOperands && groups.members[root].size() < kMaxInstrs;
+    const bool fits = after.size() < kMaxOperands && groups.members[root].size() < size_t{kMaxInstrs};
     return fits ? root : kNone;
   };
 

@@ -391,7 +391,8 @@ class Lowering {
                         static_cast<double>(in / conv.groups * conv.kh * conv.kw);
     // A tiny one costs more to reorder than it gains.
     const bool there = (a && lanes_of(n.inputs[0]) > 0) || (b && lanes_of(n.inputs[1]) > 0);
-    const int64_t lanes = there || work >= kLeastLanesWork ? lanes_for(a ? sa : sb, real_) : 0;
+    const bool worth = there || (backend_.keeps_images_in_lanes() && work >= kLeastLanesWork);
+    const int64_t lanes = worth ? lanes_for(a ? sa : sb, real_) : 0;
     const auto operand_view = [&](NodeId input, bool is_images) {
       return lanes > 0 && is_images ? in_lanes(input, lanes) : dense(input);
     };

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string>
 
+#include "runtime/device_executor.h"
 #include "runtime/memory.h"
 #include "runtime/profile.h"
 
@@ -78,6 +79,11 @@ void check(const Program& program, const std::vector<Vector*>& vectors, int64_t 
       throw Error("SHAPE_MISMATCH", what + ": expected " + std::to_string(rows) + " rows of " +
                                         std::to_string(slot.size) + " elements, got " + std::to_string(v.rows()) +
                                         " of " + std::to_string(v.size()));
+    if (v.device() != program.backend->device()) {
+      const auto place = [](const Device* device) { return device == nullptr ? "cpu" : device->name(); };
+      throw Error("INVALID_ARGUMENT", what + ": expected one on the program's device " +
+                                          place(program.backend->device()) + ", got one on " + place(v.device()));
+    }
     for (size_t j = 0; j < i; ++j)
       if (j < vectors.size() && vectors[j] == vectors[i] && (slot.written || program.slots[j].written))
         throw Error("INVALID_ARGUMENT",
@@ -88,10 +94,16 @@ void check(const Program& program, const std::vector<Vector*>& vectors, int64_t 
 }  // namespace
 
 Executor::Executor(std::shared_ptr<const Program> program) : program_(std::move(program)) {}
+Executor::~Executor() = default;
+Executor::Executor(Executor&&) noexcept = default;
 
 RunStats Executor::run(const std::vector<Vector*>& vectors, const RunOptions& options) {
   const Program& program = *program_;
   check(program, vectors, options.members);
+  if (const Device* device = program.backend->device()) {
+    if (!on_device_) on_device_ = std::make_unique<DeviceExecutor>(program, *device);
+    return on_device_->run(vectors, options);
+  }
   const int threads = options.threads > 0 ? options.threads : hardware_threads();
 
   // S + chunk * V + scratch: as many members in flight as there are threads, fewer where memory is short.

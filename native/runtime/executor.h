@@ -23,10 +23,14 @@ struct RunStats {
   int64_t arena_bytes = 0;                            // arenas and scratch held during the run
 };
 
+class DeviceExecutor;
+
 // Runs programs and keeps their arena between runs. One run at a time (the caller's duty).
 class Executor {
  public:
   explicit Executor(std::shared_ptr<const Program> program);
+  ~Executor();
+  Executor(Executor&&) noexcept;
   const Program& program() const { return *program_; }
   // vectors[slot]: one row for a shared slot, `members` rows for a varying one; null where the program needs none.
   // Throws INVALID_ARGUMENT (missing, wrong dtype, rows or size), OUT_OF_MEMORY, INDEX_OUT_OF_RANGE, ABORTED.
@@ -36,6 +40,7 @@ class Executor {
   int64_t held_bytes() const;  // arenas and scratch
   std::shared_ptr<const Program> program_;
   Buffer shared_arena_, member_arenas_, scratch_;
+  std::unique_ptr<DeviceExecutor> on_device_;  // of programs compiled for a device; made by the first run
 };
 
 // Calls task(i, worker) for i in [0, count) on up to `threads` threads (the caller is worker 0); rethrows the first

@@ -3,15 +3,18 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <string>
 #include <utility>
 
+#include "backend/device.h"
 #include "ir/error.h"
 
 namespace ptmz {
 namespace {
 
 std::atomic<int64_t> held_bytes{0};
+std::mutex transfer_mutex;  // a device has one stream for transfers
 
 }  // namespace
 
@@ -31,8 +34,19 @@ const char* dtype_name(DType dtype) {
   return names[static_cast<int>(dtype)];
 }
 
-Buffer::Buffer(int64_t bytes) : bytes_(bytes) {
+Buffer::Buffer(int64_t bytes, const Device* device) : bytes_(bytes), device_(device) {
   if (bytes == 0) return;
+  if (device != nullptr) {
+    data_ = device->allocate(bytes);
+    if (data_ == nullptr)
+      throw Error("OUT_OF_MEMORY", std::string(device->name()) + ": could not allocate " + std::to_string(bytes) +
+                                       " bytes, " + std::to_string(device->free_bytes()) + " are free");
+    held_bytes += bytes;
+    const std::lock_guard lock(transfer_mutex);
+    device->transfers().zero(data_, bytes);
+    device->transfers().wait();
+    return;
+  }
   // calloc hands out fresh pages that are zero already; the extra 64 bytes hold the way back to its own pointer.
   void* raw = bytes > 0 && bytes < (int64_t{1} << 48) ? std::calloc(static_cast<size_t>(bytes) + 128, 1) : nullptr;
   if (raw == nullptr) {
@@ -47,10 +61,14 @@ Buffer::Buffer(int64_t bytes) : bytes_(bytes) {
 
 Buffer::~Buffer() {
   if (data_ == nullptr) return;
+  held_bytes -= bytes_;
+  if (device_ != nullptr) {
+    device_->release(data_);
+    return;
+  }
   void* raw;
   std::memcpy(&raw, static_cast<char*>(data_) - sizeof raw, sizeof raw);
   std::free(raw);
-  held_bytes -= bytes_;
 }
 
 Buffer::Buffer(Buffer&& other) noexcept { *this = std::move(other); }
@@ -58,12 +76,14 @@ Buffer::Buffer(Buffer&& other) noexcept { *this = std::move(other); }
 Buffer& Buffer::operator=(Buffer&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(bytes_, other.bytes_);
+  std::swap(device_, other.device_);
   return *this;
 }
 
 int64_t native_bytes() { return held_bytes; }
 
-Vector::Vector(DType dtype, int64_t rows, int64_t size) : dtype_(dtype), rows_(rows), size_(size) {
+Vector::Vector(DType dtype, int64_t rows, int64_t size, const Device* device)
+    : dtype_(dtype), rows_(rows), size_(size), device_(device) {
   int64_t bytes;
   if (rows < 1 || size < 0)
     throw Error("INVALID_ARGUMENT",
@@ -71,7 +91,33 @@ Vector::Vector(DType dtype, int64_t rows, int64_t size) : dtype_(dtype), rows_(r
   if (__builtin_mul_overflow(rows, size, &bytes) || __builtin_mul_overflow(bytes, dtype_bytes(dtype), &bytes))
     throw Error("OUT_OF_MEMORY",
                 "vector: " + std::to_string(rows) + " x " + std::to_string(size) + " elements do not fit memory");
-  buffer_ = Buffer(bytes);
+  buffer_ = Buffer(bytes, device);
+}
+
+void Vector::throw_not_on_host() const {
+  throw Error("INTERNAL", std::string("the host was to read a vector on ") + device_->name());
+}
+
+void Vector::read(int64_t r, int64_t offset, int64_t count, void* to) const {
+  const int64_t element = dtype_bytes(dtype_);
+  const char* from = static_cast<const char*>(row(r)) + offset * element;
+  if (device_ != nullptr) {
+    const std::lock_guard lock(transfer_mutex);
+    device_->transfers().read(to, from, count * element);
+  } else if (count > 0) {
+    std::memcpy(to, from, static_cast<size_t>(count * element));
+  }
+}
+
+void Vector::write(int64_t r, int64_t offset, int64_t count, const void* from) {
+  const int64_t element = dtype_bytes(dtype_);
+  char* to = static_cast<char*>(row(r)) + offset * element;
+  if (device_ != nullptr) {
+    const std::lock_guard lock(transfer_mutex);
+    device_->transfers().write(to, from, count * element);
+  } else if (count > 0) {
+    std::memcpy(to, from, static_cast<size_t>(count * element));
+  }
 }
 
 void Vector::lock_read(const char* what) {

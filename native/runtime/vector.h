@@ -11,11 +11,13 @@ namespace ptmz {
 int64_t dtype_bytes(DType dtype);
 const char* dtype_name(DType dtype);
 
-// 64-byte aligned, zeroed memory, counted. Throws OUT_OF_MEMORY with the bytes asked.
+class Device;
+
+// 64-byte aligned, zeroed memory of the host or of a device, counted. Throws OUT_OF_MEMORY with the bytes asked.
 class Buffer {
  public:
   Buffer() = default;
-  explicit Buffer(int64_t bytes);
+  explicit Buffer(int64_t bytes, const Device* device = nullptr);
   ~Buffer();
   Buffer(Buffer&& other) noexcept;
   Buffer& operator=(Buffer&& other) noexcept;
@@ -25,19 +27,27 @@ class Buffer {
  private:
   void* data_ = nullptr;
   int64_t bytes_ = 0;
+  const Device* device_ = nullptr;  // null: the host
 };
 int64_t native_bytes();  // held by all Buffers of this process now
 
 class Vector {
  public:
-  Vector(DType dtype, int64_t rows, int64_t size);
+  Vector(DType dtype, int64_t rows, int64_t size, const Device* device = nullptr);
+  // Null: the host. Else rows lie in the device's memory.
+  const Device* device() const { return device_; }
+  // Copies elements [offset, offset + count) of a row from and to the host, wherever the vector lies.
+  void read(int64_t r, int64_t offset, int64_t count, void* to) const;
+  void write(int64_t r, int64_t offset, int64_t count, const void* from);
   DType dtype() const { return dtype_; }
   int64_t rows() const { return rows_; }
   int64_t size() const { return size_; }
   int64_t bytes() const { return buffer_.bytes(); }
   void* row(int64_t r) const { return static_cast<char*>(buffer_.data()) + r * size_ * dtype_bytes(dtype_); }
+  // The same for the host to read and write; throws INTERNAL where the vector lies on a device.
   template <typename T>
   T* as(int64_t r = 0) const {
+    if (device_ != nullptr) throw_not_on_host();
     return static_cast<T*>(row(r));
   }
 
@@ -48,8 +58,10 @@ class Vector {
   void unlock_write();
 
  private:
+  [[noreturn]] void throw_not_on_host() const;
   DType dtype_;
   int64_t rows_, size_;
+  const Device* device_;
   Buffer buffer_;
   std::atomic<int> lock_{0};  // > 0: readers; -1: a writer
 };

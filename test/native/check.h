@@ -2,6 +2,7 @@
 #pragma once
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <vector>
 
@@ -26,9 +27,14 @@ inline void fail(const char* file, int line, const char* what) {
   ++failures;
 }
 
-inline int run_all() {
-  int failed = 0;
+// Runs the tests whose name contains one of the filters, or all.
+inline int run_all(int filters, char** filter) {
+  int failed = 0, run = 0;
   for (const Test& test : tests()) {
+    bool wanted = filters == 0;
+    for (int i = 0; i < filters; ++i) wanted = wanted || std::strstr(test.name, filter[i]) != nullptr;
+    if (!wanted) continue;
+    ++run;
     failures = 0;
     try {
       test.body();
@@ -38,7 +44,7 @@ inline int run_all() {
     }
     if (failures > 0) std::printf("FAILED %s\n", test.name), ++failed;
   }
-  std::printf("%zu passed, %d failed\n", tests().size() - failed, failed);
+  std::printf("%d passed, %d failed\n", run - failed, failed);
   return failed > 0;
 }
 

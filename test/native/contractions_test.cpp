@@ -31,7 +31,7 @@ template <typename T>
 void check_matmul(const Matmul& s) {
   const std::vector<T> a = random_values<T>(s.a_size(), 1), b = random_values<T>(s.b_size(), 2),
                        expected = naive(s, a, b);
-  for (const std::string& level : cpu::simd_levels()) {
+  for (const std::string& level : test::levels()) {
     const std::vector<T> got = run<T>(level, s.launch(), s.out_size(), a, b);
     const double error = difference(got, expected);
     if (error > tolerance<T>(s.k)) std::printf("%s matmul %ld x %ld x %ld: ", level.c_str(), s.m, s.n, s.k);
@@ -40,6 +40,7 @@ void check_matmul(const Matmul& s) {
   }
 }
 void check_both(Matmul s) {
+  if (!test::sampled()) return;
   for (s.spread = 1; s.spread <= 2; ++s.spread) {  // the BLAS, then our gemm
     check_matmul<float>(s);
     check_matmul<double>(s);
@@ -118,7 +119,7 @@ template <typename T>
 void check_lanes(const std::string& level, const Conv& s, const std::vector<T>& x, const std::vector<T>& w,
                  const std::vector<T>& y, const Naive& expected) {
   const int64_t lanes = sizeof(T) == 4 && s.n % 16 == 0 ? 16 : 8;
-  if (s.n % lanes != 0 || s.x_size() * s.y_size() == 0) return;
+  if (test::kOnCuda || s.n % lanes != 0 || s.x_size() * s.y_size() == 0) return;
   const auto launch = [&](LaunchCode code) {
     Launch l = s.launch(code);
     l.ints[kLanesInt] = lanes;
@@ -145,7 +146,7 @@ void check_conv(const Conv& s) {
   const Launch forward = s.launch(LaunchCode::conv2d), input = s.launch(LaunchCode::conv2d_input),
                weight = s.launch(LaunchCode::conv2d_weight);
   const int64_t taps = s.kh * s.kw, pixels = s.oh() * s.ow();
-  for (const std::string& level : cpu::simd_levels()) {
+  for (const std::string& level : test::levels()) {
     const int failures = check::failures;
     const std::vector<T> out = run<T>(level, forward, s.y_size(), x, w);
     const std::vector<T> dx = run<T>(level, input, s.x_size(), w, y);
@@ -174,6 +175,7 @@ void check_conv(const Conv& s) {
   }
 }
 void check_both(const Conv& s) {
+  if (!test::sampled()) return;
   check_conv<float>(s);
   check_conv<double>(s);
 }
@@ -224,7 +226,7 @@ TEST(matmul_keeps_not_a_number) {
     const int64_t size = s.n;
     std::vector<float> a(s.a_size(), 0), b(s.b_size(), 1);
     b[0] = std::numeric_limits<float>::infinity();  // 0 * inf
-    for (const std::string& level : cpu::simd_levels()) {
+    for (const std::string& level : test::levels()) {
       const std::vector<float> out = run<float>(level, s.launch(), s.out_size(), a, b);
       for (int64_t i = 0; i < size; ++i) CHECK(std::isnan(out[i * size]) && out[i * size + 1] == 0);
     }
@@ -296,7 +298,7 @@ TEST(conv_keeps_not_a_number) {
   const Conv s{3, 2, 5, 5, 2, 3, 3, 1, 1, 1, 1};
   std::vector<float> x(s.x_size(), 1), w(s.w_size(), 0);
   x[0] = std::numeric_limits<float>::infinity();  // meets a 0 in the four outputs at its corner, in image 0 only
-  for (const std::string& level : cpu::simd_levels()) {
+  for (const std::string& level : test::levels()) {
     const std::vector<float> y = run<float>(level, s.launch(LaunchCode::conv2d), s.y_size(), x, w);
     int64_t count = 0;
     for (float value : y) count += std::isnan(value);

@@ -77,7 +77,8 @@ TEST(softmax_cross_entropy_and_gradient) {
         for (double smoothing : {0.0, 0.1})
           for (double spread : {1.0, 300.0})
             for (const Shape& shape : {Shape{1, 1}, {1, 2}, {100, 10}, {7, 100}, {3, 5000}, {4000, 10}})
-              check_rows<T>(shape[0], shape[1], transposed, has_ignore, smoothing, spread);
+              if (affordable(element_count(shape)))
+                check_rows<T>(shape[0], shape[1], transposed, has_ignore, smoothing, spread);
   });
 }
 

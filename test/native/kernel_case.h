@@ -7,22 +7,22 @@
 #include <random>
 
 #include "backend/cpu/block_sizes.h"
-#include "backend/cpu/simd.h"
 #include "check.h"
 #include "ir/graph.h"
+#include "levels.h"
 
 namespace ptmz::test {
 
 using Strides = std::vector<int64_t>;
 
-// The kernels of each level that this processor can run.
+// The kernels of each level.
 inline const std::vector<cpu::KernelTable>& tables() {
-  static const std::vector<cpu::KernelTable> levels = [] {
+  static const std::vector<cpu::KernelTable> all = [] {
     std::vector<cpu::KernelTable> all;
-    for (const std::string& name : cpu::simd_levels()) all.push_back(cpu::kernels_of(name));
+    for (const std::string& name : levels()) all.push_back(kernels_of(name));
     return all;
   }();
-  return levels;
+  return all;
 }
 
 inline std::mt19937_64& generator() {

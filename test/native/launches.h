@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "backend/cpu/simd.h"
 #include "ir/error.h"
+#include "levels.h"
 
 namespace launches {
 
@@ -48,7 +48,7 @@ template <typename T>
 std::vector<T> run(const std::string& level, Launch launch, int64_t size, const std::vector<T>& first,
                    const std::vector<T>& second, int64_t at_once = 0) {
   cpu::cut_for_kernel(launch, kReal<T>);
-  const cpu::KernelTable& table = cpu::kernels_of(level);
+  const cpu::KernelTable& table = test::kernels_of(level);
   const cpu::Kernel kernel = (sizeof(T) == 4 ? table.f32 : table.f64)[static_cast<int>(launch.code)];
   std::vector<T> out(size, std::numeric_limits<T>::quiet_NaN());
   void* const pointers[3] = {out.data(), const_cast<T*>(first.data()), const_cast<T*>(second.data())};

@@ -23,7 +23,7 @@ interface Report {
   addon: { loaded: true; file: string; version: string; compiler: string } | { loaded: false; error: string };
   blas: string | null;
   threads: number | null;
-  devices: { name: string; available: boolean; reason?: string }[];
+  devices: { name: string; available: boolean; detail?: string; reason?: string }[];
   data: { name: string; found: boolean; detail: string }[];
 }
 
@@ -136,8 +136,9 @@ function describe(report: Report): string {
   } else {
     pairs.push(['addon', `NOT LOADED\n${addon.error}`]);
   }
-  for (const { name, available, reason } of report.devices) {
-    pairs.push([`device ${name}`, available ? 'available' : `not available: ${reason ?? 'no reason known'}`]);
+  for (const { name, available, detail, reason } of report.devices) {
+    const found = detail === undefined ? 'available' : `available: ${detail}`;
+    pairs.push([`device ${name}`, available ? found : `not available: ${reason ?? 'no reason known'}`]);
   }
   for (const { name, detail } of report.data) pairs.push([`data ${name}`, detail]);
   return alignPairs(pairs);

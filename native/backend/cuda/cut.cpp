@@ -1,0 +1,111 @@
+// The sizes of blocks, tiles and splits.
+#include "backend/cuda/cut.h"
+
+#include <algorithm>
+
+#include "backend/cuda/kernels/table.h"
+
+namespace ptmz::cuda {
+namespace {
+
+// Blocks that fill a large device about twice over; a smaller one works through them.
+constexpr int64_t kEnoughBlocks = 512;
+constexpr int64_t kLaneElements = 32;  // worth a thread's while
+constexpr int64_t kSplitDepth = 256;   // of a product, worth a block's while
+constexpr int64_t kChannelElements = 8192;
+
+int64_t power_of_two_below(int64_t n) {
+  int64_t power = 1;
+  while (power * 2 <= n) power *= 2;
+  return power;
+}
+
+// Cuts `size` into at most `splits` equal parts whose size is a multiple of `unit`.
+void split(Cut& cut, int64_t size, int64_t splits, int64_t unit) {
+  splits = std::max<int64_t>(1, splits);
+  cut.split_size = std::max<int64_t>(unit, divide_up(divide_up(size, splits), unit) * unit);
+  cut.splits = std::max<int64_t>(1, divide_up(size, cut.split_size));
+}
+
+int64_t rounded(int64_t bytes) { return divide_up(bytes, 64) * 64; }
+
+}  // namespace
+
+int threads_that_fit(int64_t bytes_per_thread, int most) {
+  while (most > 16 && most * bytes_per_thread > kSharedBytes) most /= 2;
+  return most;
+}
+
+Cut cut_reduction(const Launch& l, int64_t thread_bytes) {
+  Cut cut;
+  const int64_t kept = product(l.shape, 0, l.kept_rank), reduced = product(l.shape, l.kept_rank, l.rank);
+  cut.threads = threads_that_fit(thread_bytes, kThreads);
+  // Side by side in memory are outputs, or else the elements of one.
+  const int64_t outputs = kept <= 1 ? 1 : std::min<int64_t>(32, 2 * power_of_two_below(kept - 1));
+  cut.lanes =
+      static_cast<int>(l.column ? cut.threads / outputs
+                                : std::min<int64_t>(cut.threads, power_of_two_below(std::max<int64_t>(1, reduced))));
+  cut.groups = divide_up(kept, cut.threads / cut.lanes);
+  const int64_t most = l.code == LaunchCode::argmax ? 1 : divide_up(kEnoughBlocks, std::max<int64_t>(1, cut.groups));
+  split(cut, reduced, std::min(most, reduced / (cut.lanes * kLaneElements)), 1);
+  if (cut.splits > 1) cut.scratch_bytes = rounded(cut.splits * kept * kReductionPartialBytes);
+  return cut;
+}
+
+Cut cut_contraction(const Launch& l, int64_t element_bytes) {
+  Cut cut;
+  const int64_t *s = l.shape, taps = l.ints[9] * l.ints[10];
+  switch (l.code) {
+    case LaunchCode::conv2d:
+      cut.items = l.ints[6];
+      cut.rows = s[4] / cut.items;
+      cut.columns = s[0] * s[5] * s[6];
+      cut.depth = s[1] / cut.items * taps;
+      break;
+    case LaunchCode::conv2d_input:
+      cut.items = l.ints[6];
+      cut.rows = s[1] / cut.items;
+      cut.columns = s[0] * s[2] * s[3];
+      cut.depth = s[4] / cut.items * taps;
+      break;
+    case LaunchCode::conv2d_weight:
+      cut.items = l.ints[6];
+      cut.rows = s[4] / cut.items;
+      cut.columns = s[1] / cut.items * taps;
+      cut.depth = s[0] * s[5] * s[6];
+      break;
+    default:
+      cut.items = product(s, 0, l.rank - 3);
+      cut.rows = s[l.rank - 3];
+      cut.columns = s[l.rank - 2];
+      cut.depth = s[l.rank - 1];
+  }
+  cut.tile = cut.rows > 32 && cut.columns > 32 ? 0 : cut.rows <= 8 && cut.columns > 32 ? 2 : 1;
+  const Tile& tile = kTiles[cut.tile];
+  cut.threads = tile.threads;
+  const int64_t tiles = cut.items * divide_up(cut.rows, tile.rows) * divide_up(cut.columns, tile.columns);
+  split(cut, cut.depth, std::min(divide_up(kEnoughBlocks, std::max<int64_t>(1, tiles)), cut.depth / kSplitDepth), 16);
+  cut.groups = tiles * cut.splits;
+  if (cut.splits > 1) cut.scratch_bytes = rounded(cut.splits * cut.items * cut.rows * cut.columns * element_bytes);
+  return cut;
+}
+
+Cut cut_channels(const Launch& l, int64_t partial_bytes) {
+  Cut cut;
+  const int64_t channels = l.shape[1], elements = l.shape[0] * l.shape[2];
+  cut.threads = kChannelThreads;
+  cut.groups = channels;
+  split(cut, elements, std::min(divide_up(kEnoughBlocks, std::max<int64_t>(1, channels)), elements / kChannelElements),
+        1);
+  if (cut.splits > 1) cut.scratch_bytes = rounded(cut.splits * channels * partial_bytes);
+  return cut;
+}
+
+Cut cut_rows(int64_t rows, int64_t columns) {
+  Cut cut;
+  cut.lanes = static_cast<int>(std::min<int64_t>(cut.threads, power_of_two_below(std::max<int64_t>(1, columns))));
+  cut.groups = divide_up(rows, cut.threads / cut.lanes);
+  return cut;
+}
+
+}  // namespace ptmz::cuda

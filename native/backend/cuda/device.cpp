@@ -1,0 +1,169 @@
+// CudaDevice: a Device behind libptmz_cuda's table of functions.
+#include "backend/cuda/device.h"
+
+#include <map>
+#include <mutex>
+
+#include "backend/cuda/load.h"
+#include "ir/error.h"
+
+namespace ptmz::cuda {
+namespace {
+
+class CudaRecording final : public DeviceRecording {
+ public:
+  CudaRecording(const Api& api, Recording* recording) : api_(api), recording_(recording) {}
+  ~CudaRecording() override { api_.forget(recording_); }
+  Recording* get() const { return recording_; }
+
+ private:
+  const Api& api_;
+  Recording* const recording_;
+};
+
+class CudaStream final : public DeviceStream {
+ public:
+  CudaStream(const Api& api, int32_t device, std::string name) : api_(api), name_(std::move(name)) {
+    check(api.open(device, &stream_));
+  }
+  ~CudaStream() override { api_.close(stream_); }
+
+  void launch(const DeviceLaunch& launch) override {
+    if (api_.launch(stream_, &launch) != Status::ok)
+      fail(" in launch " + std::string(ptmz::name(launch.launch->code)) + " (node %" +
+           std::to_string(launch.launch->node) + ")");
+  }
+  void zero(void* to, int64_t bytes) override {
+    if (bytes > 0) check(api_.zero(stream_, to, bytes));
+  }
+  void copy(void* to, const void* from, int64_t bytes) override {
+    if (bytes > 0) check(api_.copy(stream_, to, from, bytes));
+  }
+  void read(void* host, const void* from, int64_t bytes) override {
+    if (bytes > 0) check(api_.read(stream_, host, from, bytes));
+  }
+  void write(void* to, const void* host, int64_t bytes) override {
+    if (bytes > 0) check(api_.write(stream_, to, host, bytes));
+  }
+  void wait() override { check(api_.wait(stream_)); }
+  void begin_recording() override { check(api_.begin_recording(stream_)); }
+  std::unique_ptr<DeviceRecording> end_recording() override {
+    Recording* recording = nullptr;
+    check(api_.end_recording(stream_, &recording));
+    return std::make_unique<CudaRecording>(api_, recording);
+  }
+  void replay(DeviceRecording& recording) override {
+    check(api_.replay(stream_, static_cast<CudaRecording&>(recording).get()));
+  }
+
+ private:
+  void check(Status status) {
+    if (status != Status::ok) fail("");
+  }
+  [[noreturn]] void fail(const std::string& where) {
+    throw Error("GPU_ERROR", name_ + where + ": " + api_.last_error());
+  }
+
+  const Api& api_;
+  const std::string name_;
+  Stream* stream_ = nullptr;
+};
+
+class CudaDevice final : public Device {
+ public:
+  CudaDevice(const Api& api, int32_t index)
+      : api_(api),
+        index_(index),
+        name_("cuda:" + std::to_string(index)),
+        transfers_(std::make_unique<CudaStream>(api, index, name_)) {}
+
+  const char* name() const override { return name_.c_str(); }
+
+  void prepare(Launch& launch, DType real) const override {
+    launch.blocks = 1;
+    launch.scratch_bytes = api_.scratch_bytes(&launch, real);
+  }
+
+  void* allocate(int64_t bytes) const override {
+    void* pointer = nullptr;
+    switch (api_.allocate(index_, bytes, &pointer)) {
+      case Status::ok:
+        return pointer;
+      case Status::out_of_memory:
+        return nullptr;
+      default:
+        throw Error("GPU_ERROR", name_ + ": " + api_.last_error());
+    }
+  }
+  void release(void* pointer) const noexcept override { api_.release(index_, pointer); }
+  int64_t free_bytes() const override {
+    DeviceReport report;
+    if (api_.device(index_, &report) != Status::ok) throw Error("GPU_ERROR", name_ + ": " + api_.last_error());
+    return report.free_bytes;
+  }
+  std::unique_ptr<DeviceStream> open_stream() const override {
+    return std::make_unique<CudaStream>(api_, index_, name_);
+  }
+  DeviceStream& transfers() const override { return *transfers_; }
+
+ private:
+  const Api& api_;
+  const int32_t index_;
+  const std::string name_;
+  const std::unique_ptr<CudaStream> transfers_;
+};
+
+std::string version_text(int32_t version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+}  // namespace
+
+std::vector<DeviceDescription> describe() {
+  const LoadedLibrary& library = loaded_library();
+  if (library.api == nullptr) return {{"cuda", "", library.reason}};
+  DriverReport driver;
+  library.api->driver(&driver);
+  if (driver.device_count == 0) return {{"cuda", "", driver.reason}};
+  std::vector<DeviceDescription> all;
+  for (int32_t i = 0; i < driver.device_count; ++i) {
+    const std::string name = "cuda:" + std::to_string(i);
+    DeviceReport device;
+    if (library.api->device(i, &device) != Status::ok) {
+      all.push_back({name, "", library.api->last_error()});
+      continue;
+    }
+    all.push_back({name,
+                   std::string(device.name) + ", compute capability " + std::to_string(device.major) + "." +
+                       std::to_string(device.minor) + ", " + std::to_string(device.total_bytes >> 20) +
+                       " MiB, driver for CUDA " + version_text(driver.driver_version) + ", cuBLAS " + driver.cublas,
+                   ""});
+  }
+  return all;
+}
+
+const Device& open_device(int index) {
+  const LoadedLibrary& library = loaded_library();
+  const std::string name = "cuda:" + std::to_string(index);
+  if (library.api == nullptr) throw Error("CUDA_UNAVAILABLE", "device '" + name + "': " + library.reason);
+  return open_device(*library.api, index);
+}
+
+const Device& open_device(const Api& api, int index) {
+  const std::string name = "cuda:" + std::to_string(index);
+  DriverReport driver;
+  api.driver(&driver);
+  if (driver.device_count == 0) throw Error("CUDA_UNAVAILABLE", "device '" + name + "': " + driver.reason);
+  if (index >= driver.device_count)
+    throw Error("CUDA_UNAVAILABLE", "device '" + name + "': expected a number below " +
+                                        std::to_string(driver.device_count) + ", the number of GPUs here");
+  // Never destroyed: vectors may be released by finalisers as late as the process ends.
+  static std::mutex mutex;
+  static auto& open = *new std::map<std::pair<const Api*, int>, const Device*>;
+  const std::lock_guard lock(mutex);
+  const Device*& device = open[{&api, index}];
+  if (device == nullptr) device = new CudaDevice(api, index);
+  return *device;
+}
+
+}  // namespace ptmz::cuda

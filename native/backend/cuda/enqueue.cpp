@@ -1,0 +1,233 @@
+// One enqueuer per kind of launch: fills the task, chooses the kernel and its grid.
+#include "backend/cuda/enqueue.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "backend/cuda/cut.h"
+#include "backend/cuda/kernels/table.h"
+#include "ir/graph.h"
+
+namespace ptmz::cuda {
+namespace {
+
+bool always_wide = false;
+
+int64_t bytes_of(DType real) { return real == DType::f64 ? 8 : 4; }
+int registers_of(const Launch& l) { return std::max(l.register_count, l.operand_count - 1); }
+
+// A sum whose last instruction is a product and that keeps nothing.
+Reduction reduction_of(const Launch& l, const Instr* instrs) {
+  if (l.code == LaunchCode::reduce_max) return Reduction::max;
+  if (l.code == LaunchCode::argmax) return Reduction::argmax;
+  const bool product_last = instrs != nullptr && l.instr_count > 0 &&
+                            static_cast<Op>(instrs[l.instr_begin + l.instr_count - 1].op) == Op::mul;
+  return product_last && product(l.shape, 0, l.kept_rank) == 1 ? Reduction::inner_product : Reduction::sum;
+}
+// Both kinds of sum need the same shared memory, so the cut does not depend on the instructions.
+Cut reduction_cut(const Launch& l, DType real) {
+  return cut_reduction(l, reduction_thread_bytes(reduction_of(l, nullptr), registers_of(l), bytes_of(real)));
+}
+
+class Enqueuer {
+ public:
+  Enqueuer(const DeviceLaunch& given, cudaStream_t stream)
+      : given_(given), l_(*given.launch), real_(given.real), stream_(stream) {
+    Task& t = task_;
+    std::memset(&t, 0, sizeof t);
+    t.rank = l_.rank;
+    t.kept_rank = l_.kept_rank;
+    t.operand_count = l_.operand_count;
+    t.instr_count = l_.instr_count;
+    t.result_register = l_.result_register;
+    t.register_count = registers_of(l_);
+    std::copy(std::begin(l_.shape), std::end(l_.shape), t.shape);
+    std::copy(std::begin(l_.ints), std::end(l_.ints), t.ints);
+    std::copy(std::begin(l_.reals), std::end(l_.reals), t.reals);
+    t.count = product(l_.shape, 0, l_.rank);
+    t.kept = product(l_.shape, 0, l_.kept_rank);
+    t.reduced = product(l_.shape, l_.kept_rank, l_.rank);
+    for (int i = 0; i < l_.operand_count; ++i) {
+      const Operand& from = l_.operands[i];
+      TaskOperand& to = t.operands[i];
+      to.base = static_cast<char*>(given.pointers[i]);
+      to.member_bytes = given.member_bytes[i];
+      to.value = from.value;
+      to.is_index = from.is_index;
+      std::copy(std::begin(from.strides), std::end(from.strides), to.strides);
+    }
+    for (int i = 0; i < l_.instr_count; ++i) t.instrs[i] = given.instrs[l_.instr_begin + i];
+    t.column = l_.column;
+    t.lanes = t.splits = 1;
+    t.fault = given.fault;
+    t.launch = given.number;
+  }
+
+  cudaError_t run() {
+    switch (l_.code) {
+      case LaunchCode::map:
+        return map(task_);
+      case LaunchCode::copy_index:
+        return over(copy_index_kernel(wide()), task_.count);
+      case LaunchCode::iota:
+        return over(iota_kernel(real_), task_.count);
+      case LaunchCode::random:
+        return over(random_kernel(real_), task_.count);
+      case LaunchCode::reduce_sum:
+      case LaunchCode::reduce_max:
+      case LaunchCode::argmax:
+        return reduction();
+      case LaunchCode::matmul:
+      case LaunchCode::conv2d:
+      case LaunchCode::conv2d_input:
+      case LaunchCode::conv2d_weight:
+        return contraction();
+      case LaunchCode::pool_argmax:
+        return over(pool_argmax_kernel(real_), l_.shape[0] * l_.shape[1] * l_.shape[4] * l_.shape[5]);
+      case LaunchCode::gather:
+        return over(gather_kernel(real_), task_.count);
+      case LaunchCode::scatter_add:
+        return scatter_add();
+      case LaunchCode::softmax_cross_entropy:
+      case LaunchCode::softmax_cross_entropy_backward:
+        return rows();
+      case LaunchCode::batch_statistics:
+      case LaunchCode::batch_norm_backward_sums:
+        return channels();
+      case LaunchCode::batch_norm:
+      case LaunchCode::batch_norm_add:
+      case LaunchCode::batch_norm_backward_input:
+        task_.reduced = l_.shape[0] * l_.shape[2];
+        return over(normalise_kernel(l_.code, real_), task_.count);
+      default:
+        return cudaErrorInvalidValue;
+    }
+  }
+
+ private:
+  // Element counts that need 64-bit indices; the room above is for the last block's idle threads.
+  bool wide() const { return always_wide || task_.count >= int64_t{1} << 31; }
+
+  cudaError_t launch(Kernel kernel, const Task& task, int64_t groups, int64_t splits, int threads, int64_t shared) {
+    if (groups == 0 || given_.members == 0) return cudaSuccess;
+    void* arguments[] = {const_cast<Task*>(&task)};
+    const dim3 grid(static_cast<unsigned>(groups), static_cast<unsigned>(given_.members),
+                    static_cast<unsigned>(splits));
+    return cudaLaunchKernel(kernel, grid, dim3(static_cast<unsigned>(threads)), arguments, static_cast<size_t>(shared),
+                            stream_);
+  }
+  // One thread per element.
+  cudaError_t over(Kernel kernel, int64_t elements) {
+    return launch(kernel, task_, divide_up(elements, kThreads), 1, kThreads, 0);
+  }
+
+  cudaError_t map(const Task& task) {
+    // Long lists keep many registers: one element at a time then, so that enough threads fit.
+    const int64_t bytes = task.register_count * bytes_of(real_);
+    const bool several = kMapWidth * bytes * 128 <= kSharedBytes;
+    const int width = several ? kMapWidth : 1, threads = threads_that_fit(width * bytes, several ? 128 : kThreads);
+    return launch(map_kernel(real_, wide(), several), task, divide_up(task.count, int64_t{width} * threads), 1, threads,
+                  width * bytes * threads);
+  }
+
+  void take(const Cut& cut) {
+    task_.lanes = cut.lanes;
+    task_.splits = static_cast<int32_t>(cut.splits);
+    task_.split_size = cut.split_size;
+    task_.rows = cut.rows;
+    task_.columns = cut.columns;
+    task_.partials = static_cast<char*>(given_.scratch);
+    task_.partials_member_bytes = cut.scratch_bytes;
+  }
+  // Adds up what the splits of the kernel before left, if there were several and it could be launched.
+  cudaError_t join(cudaError_t before, const Cut& cut, Kernel kernel, int64_t outputs) {
+    return before != cudaSuccess || cut.splits == 1 ? before : over(kernel, outputs);
+  }
+
+  cudaError_t reduction() {
+    const Reduction kind = reduction_of(l_, given_.instrs);
+    const Cut cut = reduction_cut(l_, real_);
+    take(cut);
+    const int64_t bytes = reduction_thread_bytes(kind, task_.register_count, bytes_of(real_));
+    const cudaError_t error =
+        launch(reduction_kernel(kind, real_, wide()), task_, cut.groups, cut.splits, cut.threads, bytes * cut.threads);
+    return join(error, cut, join_splits_kernel(kind, real_), task_.kept);
+  }
+
+  cudaError_t contraction() {
+    const Cut cut = cut_contraction(l_, bytes_of(real_));
+    take(cut);
+    task_.kept = cut.items * cut.rows * cut.columns;
+    const cudaError_t error =
+        launch(contraction_kernel(l_.code, real_, cut.tile), task_, cut.groups, 1, cut.threads, 0);
+    return join(error, cut, join_contraction_kernel(l_.code, real_), task_.kept);
+  }
+
+  cudaError_t channels() {
+    const Cut cut = cut_channels(l_, kChannelPartialBytes);
+    take(cut);
+    task_.column = false;
+    task_.reduced = l_.shape[0] * l_.shape[2];
+    const cudaError_t error = launch(channel_kernel(l_.code, real_), task_, cut.groups, cut.splits, cut.threads,
+                                     kChannelPartialBytes * cut.threads);
+    return join(error, cut, join_channels_kernel(l_.code, real_), l_.shape[1]);
+  }
+
+  cudaError_t rows() {
+    const Cut cut = cut_rows(l_.shape[0], l_.shape[1]);
+    task_.lanes = cut.lanes;
+    task_.column = false;
+    return launch(cross_entropy_kernel(l_.code, real_), task_, cut.groups, 1, cut.threads,
+                  static_cast<int64_t>(sizeof(double)) * cut.threads);
+  }
+
+  cudaError_t scatter_add() {
+    const int axis = static_cast<int>(l_.ints[0]);
+    Task zero = task_;
+    zero.rank = 1;
+    zero.count = 1;
+    for (int d = 0; d < l_.rank; ++d) zero.count *= d == axis ? l_.ints[3] : l_.shape[d];
+    zero.shape[0] = zero.count;
+    zero.operands[0].strides[0] = 1;
+    zero.operands[1].base = nullptr;
+    zero.operands[1].value = 0;
+    zero.operand_count = 2;
+    zero.instr_count = zero.result_register = 0;
+    zero.register_count = 1;
+    const cudaError_t error = map(zero);
+    if (error != cudaSuccess || task_.count == 0) return error;
+    return over(scatter_add_kernel(real_), task_.count / l_.shape[axis]);
+  }
+
+  const DeviceLaunch& given_;
+  const Launch& l_;
+  const DType real_;
+  const cudaStream_t stream_;
+  Task task_;
+};
+
+}  // namespace
+
+int64_t scratch_bytes(const Launch& l, DType real) {
+  switch (l.code) {
+    case LaunchCode::reduce_sum:
+    case LaunchCode::reduce_max:
+      return reduction_cut(l, real).scratch_bytes;
+    case LaunchCode::matmul:
+    case LaunchCode::conv2d:
+    case LaunchCode::conv2d_input:
+    case LaunchCode::conv2d_weight:
+      return cut_contraction(l, bytes_of(real)).scratch_bytes;
+    case LaunchCode::batch_statistics:
+    case LaunchCode::batch_norm_backward_sums:
+      return cut_channels(l, kChannelPartialBytes).scratch_bytes;
+    default:
+      return 0;
+  }
+}
+
+cudaError_t enqueue(const DeviceLaunch& launch, cudaStream_t stream) { return Enqueuer(launch, stream).run(); }
+
+void use_wide_indices(bool always) { always_wide = always; }
+
+}  // namespace ptmz::cuda

@@ -1,0 +1,388 @@
+// The emulated device. A block's threads are run one after the other on one fiber for as long as none of them meets
+// __syncthreads(); a thread that does keeps its fiber and waits there until all threads of the block have come.
+#include "backend/cuda/host/cuda_on_host.h"
+
+#ifndef __x86_64__
+#include <ucontext.h>
+#endif
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <utility>
+#include <vector>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#define PTMZ_FIBER_SANITIZER 1
+#endif
+
+thread_local dim3 gridDim, blockDim, blockIdx, threadIdx;
+
+#ifdef __x86_64__
+// Keeps the callee-saved registers on the stack that is left. swapcontext() does the same with two system calls, and
+// under AddressSanitizer clears the shadow of a whole stack each time.
+extern "C" void ptmz_switch_stack(void** leave, void* enter);
+asm(R"(
+.text
+.local ptmz_switch_stack
+.type ptmz_switch_stack, @function
+ptmz_switch_stack:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+.size ptmz_switch_stack, .-ptmz_switch_stack
+)");
+#endif
+
+namespace cuda_on_host {
+namespace {
+
+// Where a thread of control stopped.
+#ifdef __x86_64__
+struct Context {
+  void* stack_pointer = nullptr;
+
+  void begin_at(void (*entry)(), char* stack, size_t bytes) {
+    // Six registers, the address to return to, and one word so that the entry finds its stack aligned.
+    void** top = reinterpret_cast<void**>(stack + bytes) - 8;
+    std::memset(top, 0, 8 * sizeof(void*));
+    top[6] = reinterpret_cast<void*>(entry);
+    stack_pointer = top;
+  }
+  static void change(Context& from, Context& to) { ptmz_switch_stack(&from.stack_pointer, to.stack_pointer); }
+};
+#else
+struct Context {
+  ucontext_t context;
+
+  void begin_at(void (*entry)(), char* stack, size_t bytes) {
+    getcontext(&context);
+    context.uc_stack.ss_sp = stack;
+    context.uc_stack.ss_size = bytes;
+    context.uc_link = nullptr;
+    makecontext(&context, entry, 0);
+  }
+  static void change(Context& from, Context& to) { swapcontext(&from.context, &to.context); }
+};
+#endif
+
+constexpr size_t kStackBytes = 256 * 1024;
+
+struct Fiber {
+  Context context;
+  std::unique_ptr<char[]> stack{new char[kStackBytes]};
+  void* fake_stack = nullptr;  // AddressSanitizer's, while the fiber is not running
+  dim3 thread;                 // of the thread that it runs
+  bool waiting = false;        // at a barrier
+};
+
+[[noreturn]] void stop(const char* what) {
+  std::fprintf(stderr, "cuda_on_host: %s in block (%u, %u, %u)\n", what, blockIdx.x, blockIdx.y, blockIdx.z);
+  std::abort();
+}
+
+// Runs the threads of one block at a time.
+class Scheduler {
+ public:
+  void run(const std::vector<unsigned>& threads, const std::function<void()>& body) {
+    threads_ = &threads;
+    body_ = &body;
+    next_ = 0;
+    size_t finished_before = 0;
+    for (size_t used = 0; next_ < threads.size(); ++used) {
+      if (used == fibers_.size()) add_fiber();
+      resume(*fibers_[used]);
+    }
+    for (;;) {
+      std::vector<Fiber*> waiting;
+      for (auto& fiber : fibers_)
+        if (fiber->waiting) waiting.push_back(fiber.get());
+      if (waiting.empty()) return;
+      if (waiting.size() + finished_before != threads.size()) stop("not all threads reached __syncthreads()");
+      if (finished_before > 0) stop("a thread ended before __syncthreads()");
+      for (Fiber* fiber : waiting) resume(*fiber);
+      for (Fiber* fiber : waiting) finished_before += !fiber->waiting;
+      if (finished_before == threads.size()) return;
+    }
+  }
+
+  void wait() {
+    Fiber& fiber = *running_;
+    fiber.waiting = true;
+    fiber.thread = threadIdx;
+    leave(fiber);
+    threadIdx = fiber.thread;
+  }
+
+ private:
+  void add_fiber() {
+    fibers_.push_back(std::make_unique<Fiber>());
+    Fiber& fiber = *fibers_.back();
+    fiber.context.begin_at(&Scheduler::enter, fiber.stack.get(), kStackBytes);
+  }
+
+  // A fiber's life: takes threads while there are any, then sleeps until the next block.
+  static void enter() {
+#ifdef PTMZ_FIBER_SANITIZER
+    __sanitizer_finish_switch_fiber(nullptr, &current().home_stack_, &current().home_size_);
+#endif
+    for (;;) {
+      Scheduler& scheduler = current();
+      while (scheduler.next_ < scheduler.threads_->size()) {
+        const unsigned index = (*scheduler.threads_)[scheduler.next_++];
+        threadIdx = {index % blockDim.x, index / blockDim.x % blockDim.y, index / blockDim.x / blockDim.y};
+        (*scheduler.body_)();
+      }
+      leave(*scheduler.running_);
+    }
+  }
+
+  void resume(Fiber& fiber) {
+    running_ = &fiber;
+    fiber.waiting = false;
+#ifdef PTMZ_FIBER_SANITIZER
+    void* own = nullptr;
+    __sanitizer_start_switch_fiber(&own, fiber.stack.get(), kStackBytes);
+    Context::change(home_, fiber.context);
+    __sanitizer_finish_switch_fiber(own, nullptr, nullptr);
+#else
+    Context::change(home_, fiber.context);
+#endif
+  }
+
+  static void leave(Fiber& fiber) {
+    Scheduler& scheduler = current();
+#ifdef PTMZ_FIBER_SANITIZER
+    __sanitizer_start_switch_fiber(&fiber.fake_stack, scheduler.home_stack_, scheduler.home_size_);
+    Context::change(fiber.context, scheduler.home_);
+    __sanitizer_finish_switch_fiber(fiber.fake_stack, &scheduler.home_stack_, &scheduler.home_size_);
+#else
+    Context::change(fiber.context, scheduler.home_);
+#endif
+  }
+
+ public:
+  static Scheduler& current() {
+    static thread_local Scheduler scheduler;
+    return scheduler;
+  }
+
+ private:
+  std::vector<std::unique_ptr<Fiber>> fibers_;
+  Fiber* running_ = nullptr;
+  Context home_;
+  [[maybe_unused]] const void* home_stack_ = nullptr;
+  [[maybe_unused]] size_t home_size_ = 0;
+  const std::vector<unsigned>* threads_ = nullptr;
+  const std::function<void()>* body_ = nullptr;
+  size_t next_ = 0;
+};
+
+Order order = Order::ascending;
+size_t memory = size_t{1} << 34, in_use = 0;
+int calls_until_failure = 0;
+int64_t kernel_count = 0;
+thread_local void* shared_memory = nullptr;
+thread_local cudaError_t last_error = cudaSuccess;
+std::map<void*, size_t> allocations;
+std::mutex device_mutex;  // one grid at a time, and what is counted
+
+cudaError_t result(cudaError_t error) {
+  if (error != cudaSuccess) last_error = error;
+  return error;
+}
+bool fails_now() { return calls_until_failure > 0 && --calls_until_failure == 0; }
+
+std::vector<unsigned> ordered(unsigned count) {
+  std::vector<unsigned> indices(count);
+  for (unsigned i = 0; i < count; ++i) indices[i] = i;
+  if (order == Order::descending) std::reverse(indices.begin(), indices.end());
+  if (order == Order::shuffled) {
+    std::mt19937 generator(count);
+    std::shuffle(indices.begin(), indices.end(), generator);
+  }
+  return indices;
+}
+
+struct Recorded {
+  dim3 grid, block;
+  size_t shared_bytes;
+  std::function<void()> thread;
+};
+
+void run_grid(const Recorded& kernel) {
+  const std::lock_guard lock(device_mutex);
+  ++kernel_count;
+  gridDim = kernel.grid;
+  blockDim = kernel.block;
+  const std::vector<unsigned> threads = ordered(kernel.block.x * kernel.block.y * kernel.block.z);
+  for (unsigned z = 0; z < kernel.grid.z; ++z)
+    for (unsigned y = 0; y < kernel.grid.y; ++y)
+      for (unsigned x : ordered(kernel.grid.x)) {
+        blockIdx = {x, y, z};
+        // An allocation of its own, so that AddressSanitizer sees an access beyond it.
+        const std::unique_ptr<char[]> shared(new char[kernel.shared_bytes]);
+        std::memset(shared.get(), 0xff, kernel.shared_bytes);
+        shared_memory = shared.get();
+        Scheduler::current().run(threads, kernel.thread);
+      }
+}
+
+}  // namespace
+
+void* dynamic_shared() { return shared_memory; }
+void set_order(Order value) { order = value; }
+void set_memory(size_t bytes) { memory = bytes; }
+size_t memory_in_use() { return in_use; }
+void fail_after(int calls) { calls_until_failure = calls; }
+int64_t kernels_run() { return kernel_count; }
+
+}  // namespace cuda_on_host
+
+using namespace cuda_on_host;
+
+struct CUgraph_st {
+  std::vector<std::function<void()>> steps;
+};
+struct CUgraphExec_st {
+  std::vector<std::function<void()>> steps;
+};
+struct CUstream_st {
+  CUgraph_st* captured = nullptr;
+  cudaError_t now_or_later(std::function<void()> step) {
+    if (captured == nullptr) {
+      step();
+    } else {
+      captured->steps.push_back(std::move(step));
+    }
+    return cudaSuccess;
+  }
+};
+
+cudaError_t cuda_on_host::launch(dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
+                                 std::function<void()> thread) {
+  // The limits of every device this library is built for.
+  const size_t threads = size_t{block.x} * block.y * block.z;
+  const bool fits = grid.x > 0 && grid.x <= 0x7fffffffu && grid.y > 0 && grid.y <= 65535 && grid.z > 0 &&
+                    grid.z <= 65535 && threads > 0 && threads <= 1024 && shared_bytes <= 48 * 1024;
+  if (!fits) return result(cudaErrorInvalidValue);
+  if (fails_now()) return result(cudaErrorIllegalAddress);
+  Recorded kernel{grid, block, shared_bytes, std::move(thread)};
+  return stream->now_or_later([kernel = std::move(kernel)] { run_grid(kernel); });
+}
+
+void __syncthreads() { Scheduler::current().wait(); }
+
+const char* cudaGetErrorName(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess:
+      return "cudaSuccess";
+    case cudaErrorMemoryAllocation:
+      return "cudaErrorMemoryAllocation";
+    case cudaErrorIllegalAddress:
+      return "cudaErrorIllegalAddress";
+    case cudaErrorInvalidDevice:
+      return "cudaErrorInvalidDevice";
+    default:
+      return "cudaErrorInvalidValue";
+  }
+}
+const char* cudaGetErrorString(cudaError_t error) { return cudaGetErrorName(error); }
+cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }
+cudaError_t cudaDriverGetVersion(int* version) { return *version = 13000, cudaSuccess; }
+cudaError_t cudaRuntimeGetVersion(int* version) { return *version = 13000, cudaSuccess; }
+cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  if (device != 0) return result(cudaErrorInvalidDevice);
+  std::snprintf(properties->name, sizeof properties->name, "emulated on the host");
+  properties->major = 8;
+  properties->minor = 0;
+  properties->multiProcessorCount = 1;
+  properties->totalGlobalMem = memory;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int device) { return result(device == 0 ? cudaSuccess : cudaErrorInvalidDevice); }
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  *total = memory;
+  *free = memory > in_use ? memory - in_use : 0;
+  return cudaSuccess;
+}
+cudaError_t cudaMalloc(void** pointer, size_t bytes) {
+  const std::lock_guard lock(device_mutex);
+  if (fails_now() || bytes > memory || in_use > memory - bytes) return result(cudaErrorMemoryAllocation);
+  *pointer = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+  std::memset(*pointer, 0xff, bytes);
+  allocations[*pointer] = bytes;
+  in_use += bytes;
+  return cudaSuccess;
+}
+cudaError_t cudaFree(void* pointer) {
+  if (pointer == nullptr) return cudaSuccess;
+  const std::lock_guard lock(device_mutex);
+  const auto found = allocations.find(pointer);
+  if (found == allocations.end()) return result(cudaErrorInvalidValue);
+  in_use -= found->second;
+  allocations.erase(found);
+  std::free(pointer);
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
+  return stream->now_or_later([=] { std::memcpy(to, from, bytes); });
+}
+cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
+  return stream->now_or_later([=] { std::memset(to, value, bytes); });
+}
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  *stream = new CUstream_st;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  delete stream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (stream->captured != nullptr) return result(cudaErrorStreamCaptureUnsupported);
+  return result(fails_now() ? cudaErrorIllegalAddress : cudaSuccess);
+}
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  stream->captured = new CUgraph_st;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  *graph = std::exchange(stream->captured, nullptr);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
+  *exec = new CUgraphExec_st{graph->steps};
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  for (const auto& step : exec->steps) stream->now_or_later(step);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  delete exec;
+  return cudaSuccess;
+}

@@ -1,0 +1,209 @@
+// Batch norm: statistics, normalisation with residual and relu, and its gradient. Shape: (outer, C, run), dense.
+#include "backend/cuda/kernels/fold.h"
+#include "backend/cuda/kernels/table.h"
+
+namespace ptmz::cuda {
+namespace {
+
+// What one channel is multiplied with: the value is (x - mean) * scale + bias.
+template <typename T>
+struct Affine {
+  T mean, scale, bias, deviation;  // deviation: 1 / sqrt(var + eps)
+
+  // Operands `first`, ...: stats (strides 0: rows, 1: channels), weight, bias.
+  __device__ Affine(const Task& task, int first, int64_t c) {
+    const int64_t* strides = task.operands[first].strides;
+    const T* stats = base_of<const T>(task, first) + c * strides[1];
+    deviation = static_cast<T>(1 / sqrt(static_cast<double>(stats[strides[0]]) + task.reals[0]));
+    mean = stats[0];
+    scale = value_at<T>(task, first + 1, c * task.operands[first + 1].strides[0]) * deviation;
+    bias = value_at<T>(task, first + 2, c * task.operands[first + 2].strides[0]);
+  }
+  __device__ T operator()(T x) const { return (x - mean) * scale + bias; }
+};
+
+// 0 where x <= 0; a NaN goes through.
+template <typename T>
+__device__ inline T rectified(T x, T value) {
+  return x <= 0 ? T(0) : value;
+}
+
+// Count, mean and sum of squared deviations, joined as Chan, Golub and LeVeque (1979, eq. 2.1).
+struct Moments {
+  double count, mean, squares;
+  __device__ static Moments start() { return {0, 0, 0}; }
+  __device__ static Moments join(const Moments& a, const Moments& b) {
+    const double all = a.count + b.count;
+    if (b.count == 0) return a;
+    if (a.count == 0) return b;
+    const double gap = b.mean - a.mean;
+    return {all, a.mean + gap * (b.count / all), a.squares + b.squares + gap * gap * (a.count * b.count / all)};
+  }
+};
+struct TwoSums {
+  double first, second;
+  __device__ static TwoSums start() { return {0, 0}; }
+  __device__ static TwoSums join(const TwoSums& a, const TwoSums& b) {
+    return {a.first + b.first, a.second + b.second};
+  }
+};
+
+// The elements of a channel that a block takes, and where they are.
+struct Share {
+  int64_t channel, begin, end, run, channels;
+  __device__ explicit Share(const Task& task) {
+    channel = blockIdx.x;
+    run = task.shape[2];
+    channels = task.shape[1];
+    begin = blockIdx.z * task.split_size;
+    end = task.reduced - begin < task.split_size ? task.reduced : begin + task.split_size;
+  }
+  __device__ int64_t at(int64_t i) const { return (i / run * channels + channel) * run + i % run; }
+};
+
+// Operands: stats (2,C), x. About a pivot that lies among the numbers: nothing cancels, whatever their offset.
+template <typename T>
+struct Statistics {
+  using Partial = Moments;
+  __device__ static Moments of(const Task& task, const Share& share) {
+    const T* x = base_of<const T>(task, 1);
+    const int64_t lead = share.end - share.begin < 16 ? share.end - share.begin : 16;
+    double start = 0;
+    for (int64_t i = 0; i < lead; ++i) start += static_cast<double>(x[share.at(share.begin + i)]);
+    const T pivot = static_cast<T>(start / static_cast<double>(lead));
+    Total<T> sum, squares;
+    int64_t count = 0;
+    for (int64_t i = share.begin + threadIdx.x; i < share.end; i += blockDim.x, ++count) {
+      const T d = x[share.at(i)] - pivot;
+      sum.add(d);
+      squares.add(d * d);
+    }
+    if (count == 0) return Moments::start();
+    const double n = static_cast<double>(count), total = sum.value(), shift = total / n;
+    return {n, static_cast<double>(pivot) + shift, squares.value() - shift * total};
+  }
+  __device__ static void store(const Task& task, int64_t c, const Moments& m) {
+    T* out = base_of<T>(task, 0);
+    out[c] = static_cast<T>(m.mean);
+    out[task.shape[1] + c] = static_cast<T>(m.squares / static_cast<double>(task.reduced));
+  }
+};
+
+// Operands: sums (2,C), g, x, stats, weight, bias. ints: relu.
+template <typename T>
+struct BackwardSums {
+  using Partial = TwoSums;
+  __device__ static TwoSums of(const Task& task, const Share& share) {
+    const Affine<T> affine(task, 3, share.channel);
+    const T *g = base_of<const T>(task, 1), *x = base_of<const T>(task, 2);
+    const bool relu = task.ints[0] != 0;
+    Total<T> first, second;
+    for (int64_t i = share.begin + threadIdx.x; i < share.end; i += blockDim.x) {
+      const T value = x[share.at(i)], given = g[share.at(i)], gradient = relu ? rectified(affine(value), given) : given;
+      first.add(gradient);
+      second.add(gradient * (value - affine.mean));
+    }
+    return {first.value(), second.value()};
+  }
+  __device__ static void store(const Task& task, int64_t c, const TwoSums& sums) {
+    const Affine<T> affine(task, 3, c);
+    T* out = base_of<T>(task, 0);
+    out[c] = static_cast<T>(sums.first);
+    out[task.shape[1] + c] = static_cast<T>(sums.second * static_cast<double>(affine.deviation));
+  }
+};
+
+// Block x: channel, z: split.
+template <typename What>
+__device__ void over_channel(const Task& task) {
+  using Partial = typename What::Partial;
+  static_assert(sizeof(Partial) <= kChannelPartialBytes);
+  PTMZ_DYNAMIC_SHARED(Partial, cells);
+  const Share share(task);
+  const int threads = static_cast<int>(blockDim.x), thread = static_cast<int>(threadIdx.x);
+  const Partial all = fold_lanes<Partial>(cells, What::of(task, share), 0, thread, threads, 1);
+  if (thread != 0) return;
+  if (task.splits == 1) return What::store(task, share.channel, all);
+  Partial* partials = reinterpret_cast<Partial*>(task.partials + blockIdx.y * task.partials_member_bytes);
+  partials[blockIdx.z * share.channels + share.channel] = all;
+}
+template <typename T>
+__global__ void batch_statistics(PTMZ_TASK) {
+  over_channel<Statistics<T>>(task);
+}
+template <typename T>
+__global__ void backward_sums(PTMZ_TASK) {
+  over_channel<BackwardSums<T>>(task);
+}
+
+template <typename What>
+__global__ void join_channels(PTMZ_TASK) {
+  using Partial = typename What::Partial;
+  const int64_t c = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (c >= task.shape[1]) return;
+  const Partial* partials = reinterpret_cast<const Partial*>(task.partials + blockIdx.y * task.partials_member_bytes);
+  Partial all = Partial::start();
+  for (int split = 0; split < task.splits; ++split) all = Partial::join(all, partials[split * task.shape[1] + c]);
+  What::store(task, c, all);
+}
+
+// Operands: y, x, stats, weight, bias [, residual]. ints: relu.
+template <typename T, bool Add>
+__global__ void normalise(PTMZ_TASK) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= task.count) return;
+  const Affine<T> affine(task, 2, i / task.shape[2] % task.shape[1]);
+  T value = affine(base_of<const T>(task, 1)[i]);
+  if (Add) value += base_of<const T>(task, 5)[i];
+  if (task.ints[0] != 0) value = rectified(value, value);
+  base_of<T>(task, 0)[i] = value;
+}
+
+// Operands: dx, g, x, stats, weight, bias, sums (2,C). ints: relu.
+template <typename T>
+__global__ void gradient_input(PTMZ_TASK) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= task.count) return;
+  const int64_t c = i / task.shape[2] % task.shape[1];
+  const Affine<T> affine(task, 3, c);
+  const int64_t* strides = task.operands[6].strides;
+  const T* sums = base_of<const T>(task, 6) + c * strides[1];
+  const double elements = static_cast<double>(task.reduced);
+  const T mean_g = static_cast<T>(static_cast<double>(sums[0]) / elements);
+  const T slope =
+      static_cast<T>(static_cast<double>(sums[strides[0]]) / elements * static_cast<double>(affine.deviation));
+  const T x = base_of<const T>(task, 2)[i], given = base_of<const T>(task, 1)[i];
+  const T gradient = task.ints[0] != 0 ? rectified(affine(x), given) : given;
+  base_of<T>(task, 0)[i] = ((gradient - mean_g) - (x - affine.mean) * slope) * affine.scale;
+}
+
+template <typename T>
+Kernel channel_of(bool statistics) {
+  return statistics ? batch_statistics<T> : backward_sums<T>;
+}
+template <typename T>
+Kernel join_of(bool statistics) {
+  if (statistics) return join_channels<Statistics<T>>;
+  return join_channels<BackwardSums<T>>;
+}
+template <typename T>
+Kernel normalise_of(LaunchCode code) {
+  if (code == LaunchCode::batch_norm_backward_input) return gradient_input<T>;
+  return code == LaunchCode::batch_norm_add ? normalise<T, true> : normalise<T, false>;
+}
+
+}  // namespace
+
+Kernel channel_kernel(LaunchCode code, DType real) {
+  const bool statistics = code == LaunchCode::batch_statistics;
+  return real == DType::f32 ? channel_of<float>(statistics) : channel_of<double>(statistics);
+}
+Kernel join_channels_kernel(LaunchCode code, DType real) {
+  const bool statistics = code == LaunchCode::batch_statistics;
+  return real == DType::f32 ? join_of<float>(statistics) : join_of<double>(statistics);
+}
+Kernel normalise_kernel(LaunchCode code, DType real) {
+  return real == DType::f32 ? normalise_of<float>(code) : normalise_of<double>(code);
+}
+
+}  // namespace ptmz::cuda

@@ -1,0 +1,329 @@
+// Contractions: matmul and the three convolutions as one tiled product C[row, column] = sum over depth of
+// A[row, depth] B[depth, column]. A convolution's matrices are never written out: a tile is gathered as it is loaded.
+#include "backend/cuda/kernels/index.h"
+#include "backend/cuda/kernels/table.h"
+
+namespace ptmz::cuda {
+namespace {
+
+// A position along the depth, taken apart once for a whole slice of a tile.
+struct Depth {
+  int64_t a;        // what it adds to the address of A
+  int32_t i, j, k;  // the rest is the problem's own
+};
+// A column, taken apart once per thread where a thread always loads the same one.
+struct Column {
+  int64_t at;
+  int32_t i, j;
+  bool inside;
+};
+
+// ---- the problems: sizes, addresses and what a matrix holds where it has no memory
+
+// Operands: out (dense), a, b with strides over (batch..., M, N, K).
+template <typename T>
+struct Matmul {
+  int64_t rows, columns, depth;
+  const T *a, *b;
+  T* c;
+  int64_t a_row, a_depth, b_column, b_depth;
+
+  __device__ Matmul(const Task& task, int64_t item) {
+    const int batch_rank = task.rank - 3;
+    rows = task.shape[batch_rank];
+    columns = task.shape[batch_rank + 1];
+    depth = task.shape[batch_rank + 2];
+    a = base_of<const T>(task, 1);
+    b = base_of<const T>(task, 2);
+    c = base_of<T>(task, 0) + item * rows * columns;
+    for (int d = batch_rank - 1; d >= 0; --d) {
+      const int64_t i = item % task.shape[d];
+      item /= task.shape[d];
+      a += i * task.operands[1].strides[d];
+      b += i * task.operands[2].strides[d];
+    }
+    a_row = task.operands[1].strides[batch_rank];
+    a_depth = task.operands[1].strides[batch_rank + 2];
+    b_column = task.operands[2].strides[batch_rank + 1];
+    b_depth = task.operands[2].strides[batch_rank + 2];
+  }
+  __device__ bool a_depth_is_inner() const { return a_depth == 1; }
+  __device__ bool b_depth_is_inner() const { return b_depth == 1; }
+  __device__ Depth depth_at(int64_t k) const { return {k * a_depth, static_cast<int32_t>(k), 0, 0}; }
+  __device__ Column column_at(int64_t j) const { return {j * b_column, 0, 0, true}; }
+  __device__ T load_a(int64_t row, const Depth& k) const { return a[row * a_row + k.a]; }
+  __device__ T load_b(const Depth& k, const Column& j) const { return b[k.i * b_depth + j.at]; }
+  __device__ T* place(int64_t row, int64_t column) const { return c + row * columns + column; }
+};
+
+// x (N,C,H,W), w (O,C/groups,KH,KW), y (N,O,OH,OW), all dense; shape: N, C, H, W, O, OH, OW; ints: ConvAttrs.
+struct Sizes {
+  int32_t n, c, h, w, o, oh, ow, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, kh, kw;
+  int32_t group_c, group_o, taps;
+
+  __device__ explicit Sizes(const Task& task) {
+    const auto size = [&](int d) { return static_cast<int32_t>(task.shape[d]); };
+    const auto attr = [&](int i) { return static_cast<int32_t>(task.ints[i]); };
+    n = size(0), c = size(1), h = size(2), w = size(3), o = size(4), oh = size(5), ow = size(6);
+    stride_h = attr(0), stride_w = attr(1), pad_h = attr(2), pad_w = attr(3), dilation_h = attr(4);
+    dilation_w = attr(5), groups = attr(6), kh = attr(9), kw = attr(10);
+    group_c = c / groups, group_o = o / groups, taps = kh * kw;
+  }
+};
+
+// y[o, (n,oh,ow)] = sum over (c,kh,kw) of w[o, (c,kh,kw)] x[n, c, oh stride - pad + kh dilation, ...]
+template <typename T>
+struct ConvForward {
+  const Sizes s;
+  int64_t rows, columns, depth;
+  const T *x, *w;
+  T* y;
+
+  __device__ ConvForward(const Task& task, int64_t group) : s(task) {
+    rows = s.group_o;
+    columns = static_cast<int64_t>(s.n) * s.oh * s.ow;
+    depth = static_cast<int64_t>(s.group_c) * s.taps;
+    x = base_of<const T>(task, 1) + group * s.group_c * s.h * s.w;
+    w = base_of<const T>(task, 2) + group * s.group_o * depth;
+    y = base_of<T>(task, 0) + group * s.group_o * s.oh * s.ow;
+  }
+  __device__ bool a_depth_is_inner() const { return true; }
+  __device__ bool b_depth_is_inner() const { return false; }
+  __device__ Depth depth_at(int64_t k) const {
+    const int32_t channel = static_cast<int32_t>(k) / s.taps, tap = static_cast<int32_t>(k) % s.taps;
+    return {k, tap / s.kw * s.dilation_h, tap % s.kw * s.dilation_w, channel};
+  }
+  __device__ Column column_at(int64_t j) const {
+    const int32_t pixel = static_cast<int32_t>(j % (s.oh * s.ow));
+    const int64_t image = j / (s.oh * s.ow) * s.c * s.h * s.w;
+    return {image, pixel / s.ow * s.stride_h - s.pad_h, pixel % s.ow * s.stride_w - s.pad_w, true};
+  }
+  __device__ T load_a(int64_t row, const Depth& k) const { return w[row * depth + k.a]; }
+  __device__ T load_b(const Depth& k, const Column& j) const {
+    const int32_t row = j.i + k.i, column = j.j + k.j;
+    if (row < 0 || row >= s.h || column < 0 || column >= s.w) return 0;
+    return x[j.at + (static_cast<int64_t>(k.k) * s.h + row) * s.w + column];
+  }
+  __device__ T* place(int64_t row, int64_t column) const {
+    const int64_t plane = static_cast<int64_t>(s.oh) * s.ow;
+    return y + column / plane * s.o * plane + row * plane + column % plane;
+  }
+};
+
+// x[c, (n,h,w)] = sum over (o,kh,kw) of w[o, c, kh, kw] y[n, o, (h + pad - kh dilation) / stride, ...]
+template <typename T>
+struct ConvInput {
+  const Sizes s;
+  int64_t rows, columns, depth;
+  const T *w, *y;
+  T* x;
+
+  __device__ ConvInput(const Task& task, int64_t group) : s(task) {
+    rows = s.group_c;
+    columns = static_cast<int64_t>(s.n) * s.h * s.w;
+    depth = static_cast<int64_t>(s.group_o) * s.taps;
+    w = base_of<const T>(task, 1) + group * s.group_o * s.group_c * s.taps;
+    y = base_of<const T>(task, 2) + group * s.group_o * s.oh * s.ow;
+    x = base_of<T>(task, 0) + group * s.group_c * s.h * s.w;
+  }
+  __device__ bool a_depth_is_inner() const { return true; }
+  __device__ bool b_depth_is_inner() const { return false; }
+  __device__ Depth depth_at(int64_t k) const {
+    const int32_t channel = static_cast<int32_t>(k) / s.taps, tap = static_cast<int32_t>(k) % s.taps;
+    return {static_cast<int64_t>(channel) * s.group_c * s.taps + tap, tap / s.kw * s.dilation_h,
+            tap % s.kw * s.dilation_w, channel};
+  }
+  __device__ Column column_at(int64_t j) const {
+    const int32_t pixel = static_cast<int32_t>(j % (s.h * s.w));
+    return {j / (s.h * s.w) * s.o * s.oh * s.ow, pixel / s.w + s.pad_h, pixel % s.w + s.pad_w, true};
+  }
+  __device__ T load_a(int64_t row, const Depth& k) const { return w[row * s.taps + k.a]; }
+  __device__ T load_b(const Depth& k, const Column& j) const {
+    const int32_t above = j.i - k.i, before = j.j - k.j, row = above / s.stride_h, column = before / s.stride_w;
+    if (above < 0 || before < 0 || row >= s.oh || column >= s.ow) return 0;
+    if (row * s.stride_h != above || column * s.stride_w != before) return 0;
+    return y[j.at + (static_cast<int64_t>(k.k) * s.oh + row) * s.ow + column];
+  }
+  __device__ T* place(int64_t row, int64_t column) const {
+    const int64_t plane = static_cast<int64_t>(s.h) * s.w;
+    return x + column / plane * s.c * plane + row * plane + column % plane;
+  }
+};
+
+// w[o, (c,kh,kw)] = sum over (n,oh,ow) of y[n, o, oh, ow] x[n, c, oh stride - pad + kh dilation, ...]
+template <typename T>
+struct ConvWeight {
+  const Sizes s;
+  int64_t rows, columns, depth;
+  const T *x, *y;
+  T* w;
+
+  __device__ ConvWeight(const Task& task, int64_t group) : s(task) {
+    rows = s.group_o;
+    columns = static_cast<int64_t>(s.group_c) * s.taps;
+    depth = static_cast<int64_t>(s.n) * s.oh * s.ow;
+    x = base_of<const T>(task, 1) + group * s.group_c * s.h * s.w;
+    y = base_of<const T>(task, 2) + group * s.group_o * s.oh * s.ow;
+    w = base_of<T>(task, 0) + group * s.group_o * columns;
+  }
+  __device__ bool a_depth_is_inner() const { return true; }
+  __device__ bool b_depth_is_inner() const { return true; }
+  __device__ Depth depth_at(int64_t k) const {
+    const int32_t plane = s.oh * s.ow, image = static_cast<int32_t>(k / plane), pixel = static_cast<int32_t>(k % plane);
+    return {static_cast<int64_t>(image) * s.o * plane + pixel, pixel / s.ow * s.stride_h - s.pad_h,
+            pixel % s.ow * s.stride_w - s.pad_w, image};
+  }
+  __device__ Column column_at(int64_t j) const {
+    const int32_t channel = static_cast<int32_t>(j) / s.taps, tap = static_cast<int32_t>(j) % s.taps;
+    return {static_cast<int64_t>(channel) * s.h * s.w, tap / s.kw * s.dilation_h, tap % s.kw * s.dilation_w, true};
+  }
+  __device__ T load_a(int64_t row, const Depth& k) const { return y[row * s.oh * s.ow + k.a]; }
+  __device__ T load_b(const Depth& k, const Column& j) const {
+    const int32_t row = k.i + j.i, column = k.j + j.j;
+    if (row < 0 || row >= s.h || column < 0 || column >= s.w) return 0;
+    return x[static_cast<int64_t>(k.k) * s.c * s.h * s.w + j.at + static_cast<int64_t>(row) * s.w + column];
+  }
+  __device__ T* place(int64_t row, int64_t column) const { return w + row * columns + column; }
+};
+
+// ---- the product
+
+constexpr int kSlice = 16;  // depth that is held in shared memory at a time
+
+// One tile of M x N outputs; a thread computes RM x RN of them, M / RM and N / RN apart, so that neighbouring threads
+// read neighbouring words. Block x: item of the batch, split, tile of rows, tile of columns (the innermost).
+template <typename T, template <typename> class Problem, int M, int N, int RM, int RN>
+__global__ void __launch_bounds__((M / RM) * (N / RN)) contract(PTMZ_TASK) {
+  constexpr int kThreads = (M / RM) * (N / RN);
+  __shared__ T a[kSlice][M + 1], b[kSlice][N + 1];
+  __shared__ Depth depths[2][kSlice];
+  __shared__ Column columns[N];
+  const int thread = static_cast<int>(threadIdx.x);
+  const unsigned across = static_cast<unsigned>((task.columns + N - 1) / N);
+  const unsigned down = static_cast<unsigned>((task.rows + M - 1) / M);
+  unsigned block = blockIdx.x;
+  const int64_t first_column = static_cast<int64_t>(block % across) * N;
+  block /= across;
+  const int64_t first_row = static_cast<int64_t>(block % down) * M;
+  block /= down;
+  const int split = static_cast<int>(block % static_cast<unsigned>(task.splits));
+  const int64_t item = block / static_cast<unsigned>(task.splits);
+  const Problem<T> p(task, item);
+  const int64_t begin = split * task.split_size, left = p.depth - begin;
+  const int64_t end = begin + (left < task.split_size ? left : task.split_size);
+
+  for (int j = thread; j < N; j += kThreads) {
+    const bool inside = first_column + j < p.columns;
+    columns[j] = p.column_at(inside ? first_column + j : 0);
+    columns[j].inside = inside;
+  }
+  if (thread < kSlice && begin + thread < end) depths[0][thread] = p.depth_at(begin + thread);
+  T sum[RM][RN] = {};
+  const int row = thread / (N / RN), column = thread % (N / RN);
+  const bool a_inner = p.a_depth_is_inner(), b_inner = p.b_depth_is_inner();
+  int current = 0;
+  __syncthreads();
+  for (int64_t slice = begin; slice < end; slice += kSlice, current ^= 1) {
+    const int depth = end - slice < kSlice ? static_cast<int>(end - slice) : kSlice;
+    for (int e = thread; e < M * kSlice; e += kThreads) {
+      const int k = a_inner ? e % kSlice : e / M, i = a_inner ? e / kSlice : e % M;
+      a[k][i] = k < depth && first_row + i < p.rows ? p.load_a(first_row + i, depths[current][k]) : T(0);
+    }
+    for (int e = thread; e < N * kSlice; e += kThreads) {
+      const int k = b_inner ? e % kSlice : e / N, j = b_inner ? e / kSlice : e % N;
+      b[k][j] = k < depth && columns[j].inside ? p.load_b(depths[current][k], columns[j]) : T(0);
+    }
+    const int64_t next = slice + kSlice + thread;
+    if (thread < kSlice && next < end) depths[current ^ 1][thread] = p.depth_at(next);
+    __syncthreads();
+    PTMZ_UNROLL
+    for (int k = 0; k < kSlice; ++k) {
+      T left_values[RM], right_values[RN];
+      PTMZ_UNROLL
+      for (int i = 0; i < RM; ++i) left_values[i] = a[k][row + i * (M / RM)];
+      PTMZ_UNROLL
+      for (int j = 0; j < RN; ++j) right_values[j] = b[k][column + j * (N / RN)];
+      PTMZ_UNROLL
+      for (int i = 0; i < RM; ++i) {
+        PTMZ_UNROLL
+        for (int j = 0; j < RN; ++j) sum[i][j] += left_values[i] * right_values[j];
+      }
+    }
+    __syncthreads();
+  }
+
+  T* partials = reinterpret_cast<T*>(task.partials + blockIdx.y * task.partials_member_bytes) +
+                (item * task.splits + split) * p.rows * p.columns;
+  PTMZ_UNROLL
+  for (int i = 0; i < RM; ++i) {
+    PTMZ_UNROLL
+    for (int j = 0; j < RN; ++j) {
+      const int64_t r = first_row + row + i * (M / RM), c = first_column + column + j * (N / RN);
+      if (r >= p.rows || c >= p.columns) continue;
+      *(task.splits > 1 ? partials + r * p.columns + c : p.place(r, c)) = sum[i][j];
+    }
+  }
+}
+
+// Adds the partial products of all splits, in their order.
+template <typename T, template <typename> class Problem>
+__global__ void join_contraction(PTMZ_TASK) {
+  const int64_t index = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  const int64_t outputs = task.rows * task.columns, item = index / outputs, output = index % outputs;
+  if (index >= task.kept) return;
+  const T* partials = reinterpret_cast<const T*>(task.partials + blockIdx.y * task.partials_member_bytes) +
+                      item * task.splits * outputs + output;
+  double sum = 0;
+  for (int split = 0; split < task.splits; ++split) sum += static_cast<double>(partials[split * outputs]);
+  const Problem<T> p(task, item);
+  *p.place(output / p.columns, output % p.columns) = static_cast<T>(sum);
+}
+
+template <typename T, template <typename> class Problem>
+Kernel contract_of(int tile) {
+  switch (tile) {
+    case 0:
+      return contract<T, Problem, 64, 64, 4, 4>;
+    case 1:
+      return contract<T, Problem, 32, 32, 2, 2>;
+    default:
+      return contract<T, Problem, 8, 128, 2, 4>;
+  }
+}
+template <typename T>
+Kernel contract_of(LaunchCode code, int tile) {
+  switch (code) {
+    case LaunchCode::conv2d:
+      return contract_of<T, ConvForward>(tile);
+    case LaunchCode::conv2d_input:
+      return contract_of<T, ConvInput>(tile);
+    case LaunchCode::conv2d_weight:
+      return contract_of<T, ConvWeight>(tile);
+    default:
+      return contract_of<T, Matmul>(tile);
+  }
+}
+template <typename T>
+Kernel join_of(LaunchCode code) {
+  switch (code) {
+    case LaunchCode::conv2d:
+      return join_contraction<T, ConvForward>;
+    case LaunchCode::conv2d_input:
+      return join_contraction<T, ConvInput>;
+    case LaunchCode::conv2d_weight:
+      return join_contraction<T, ConvWeight>;
+    default:
+      return join_contraction<T, Matmul>;
+  }
+}
+
+}  // namespace
+
+Kernel contraction_kernel(LaunchCode code, DType real, int tile) {
+  return real == DType::f32 ? contract_of<float>(code, tile) : contract_of<double>(code, tile);
+}
+Kernel join_contraction_kernel(LaunchCode code, DType real) {
+  return real == DType::f32 ? join_of<float>(code) : join_of<double>(code);
+}
+
+}  // namespace ptmz::cuda

@@ -1,0 +1,45 @@
+// The kernels by name: what enqueue.cpp can launch.
+#pragma once
+#include "backend/cuda/runtime.h"
+
+namespace ptmz::cuda {
+
+// elementwise.cu. `wide_index`: more than 2^32 elements; `several`: kMapWidth elements per thread.
+inline constexpr int kMapWidth = 4;
+Kernel map_kernel(DType real, bool wide_index, bool several);
+Kernel copy_index_kernel(bool wide_index);
+Kernel iota_kernel(DType real);
+Kernel random_kernel(DType real);
+
+// reductions.cu
+enum class Reduction { sum, inner_product, max, argmax };
+Kernel reduction_kernel(Reduction kind, DType real, bool wide_index);
+Kernel join_splits_kernel(Reduction kind, DType real);
+inline constexpr int64_t kReductionPartialBytes = 2 * sizeof(double);
+// Shared memory of one thread.
+int64_t reduction_thread_bytes(Reduction kind, int registers, int64_t element_bytes);
+
+// indexing.cu. scatter_add expects zeros in the output.
+Kernel gather_kernel(DType real);
+Kernel scatter_add_kernel(DType real);
+Kernel pool_argmax_kernel(DType real);
+
+// contractions.cu: `code` is matmul or one of the convolutions.
+struct Tile {
+  int rows, columns, threads;
+};
+inline constexpr Tile kTiles[] = {{64, 64, 256}, {32, 32, 256}, {8, 128, 128}};
+Kernel contraction_kernel(LaunchCode code, DType real, int tile);
+Kernel join_contraction_kernel(LaunchCode code, DType real);
+
+// batch_norm.cu
+Kernel channel_kernel(LaunchCode code, DType real);        // batch_statistics, batch_norm_backward_sums
+Kernel join_channels_kernel(LaunchCode code, DType real);  // of their splits
+Kernel normalise_kernel(LaunchCode code, DType real);      // batch_norm, batch_norm_add, batch_norm_backward_input
+inline constexpr int64_t kChannelPartialBytes = 3 * sizeof(double);
+inline constexpr int kChannelThreads = 256;
+
+// cross_entropy.cu
+Kernel cross_entropy_kernel(LaunchCode code, DType real);
+
+}  // namespace ptmz::cuda

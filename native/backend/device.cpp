@@ -1,0 +1,28 @@
+// The choice of a backend by name.
+#include "backend/device.h"
+
+#include "backend/cuda/device.h"
+#include "ir/error.h"
+
+namespace ptmz {
+
+void Device::run(const Launch& launch, const Instr*, DType, void* const*, int64_t, int64_t, void*, KernelFault&) const {
+  throw Error("INTERNAL", std::string(ptmz::name(launch.code)) + ": this device runs launches through its streams");
+}
+
+std::vector<DeviceDescription> describe_devices() { return cuda::describe(); }
+
+const Backend& backend_of(const std::string& device) {
+  if (device == "cpu") return cpu_backend();
+  const std::string prefix = "cuda";
+  if (device.compare(0, prefix.size(), prefix) == 0) {
+    const std::string rest = device.substr(prefix.size());
+    if (rest.empty()) return cuda::open_device(0);
+    const bool number = rest.size() >= 2 && rest.size() <= 4 && rest[0] == ':' &&
+                        rest.find_first_not_of("0123456789", 1) == std::string::npos;
+    if (number) return cuda::open_device(std::stoi(rest.substr(1)));
+  }
+  throw Error("INVALID_ARGUMENT", "device: expected 'cpu', 'cuda' or 'cuda:N', got '" + device + "'");
+}
+
+}  // namespace ptmz

@@ -1,0 +1,62 @@
+// Device: a backend with memory of its own, which runs launches for all members of a chunk at once.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/device_launch.h"
+
+namespace ptmz {
+
+// Launches that were recorded once and are replayed together.
+class DeviceRecording {
+ public:
+  virtual ~DeviceRecording() = default;
+};
+
+// Work of one device in order. Every call may throw GPU_ERROR, which also names an earlier launch that failed late.
+class DeviceStream {
+ public:
+  virtual ~DeviceStream() = default;
+  virtual void launch(const DeviceLaunch& launch) = 0;
+  virtual void zero(void* to, int64_t bytes) = 0;
+  virtual void copy(void* to, const void* from, int64_t bytes) = 0;
+  // These two return when the copy is done.
+  virtual void read(void* host, const void* from, int64_t bytes) = 0;
+  virtual void write(void* to, const void* host, int64_t bytes) = 0;
+  virtual void wait() = 0;
+  // Launches in between are recorded, not run.
+  virtual void begin_recording() = 0;
+  virtual std::unique_ptr<DeviceRecording> end_recording() = 0;
+  virtual void replay(DeviceRecording& recording) = 0;
+};
+
+class Device : public Backend {
+ public:
+  bool keeps_images_in_lanes() const final { return false; }
+  const Device* device() const final { return this; }
+  // Launches run through streams, for many members at once.
+  void run(const Launch&, const Instr*, DType, void* const*, int64_t, int64_t, void*, KernelFault&) const final;
+
+  // Uninitialised; null where it does not fit.
+  virtual void* allocate(int64_t bytes) const = 0;
+  virtual void release(void* pointer) const noexcept = 0;
+  virtual int64_t free_bytes() const = 0;
+  virtual std::unique_ptr<DeviceStream> open_stream() const = 0;
+  // A stream for copies of vectors, one caller at a time.
+  virtual DeviceStream& transfers() const = 0;
+};
+
+// What `ptmz doctor` says about one kind of device.
+struct DeviceDescription {
+  std::string name;    // "cuda:0", or "cuda" where there is none
+  std::string detail;  // the card and the driver, empty where there is none
+  std::string reason;  // why there is none
+};
+std::vector<DeviceDescription> describe_devices();
+
+// "cpu", "cuda" (the first one) or "cuda:N". Throws INVALID_ARGUMENT, or CUDA_UNAVAILABLE with the reason.
+const Backend& backend_of(const std::string& device);
+
+}  // namespace ptmz

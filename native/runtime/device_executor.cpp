@@ -1,0 +1,189 @@
+// Chooses the chunk, holds the buffers, and issues, records or replays the launches.
+#include "runtime/device_executor.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+
+namespace ptmz {
+namespace {
+
+constexpr size_t kMostPrepared = 16;  // sets of vectors whose recordings are kept
+
+bool is_set(const char* variable) {
+  const char* value = std::getenv(variable);
+  return value != nullptr && *value != '\0' && *value != '0';
+}
+
+int64_t most_scratch(const std::vector<Launch>& list) {
+  int64_t bytes = 0;
+  for (const Launch& l : list) bytes = std::max(bytes, l.scratch_bytes);
+  return bytes;
+}
+
+}  // namespace
+
+DeviceExecutor::DeviceExecutor(const Program& program, const Device& device)
+    : program_(program),
+      device_(device),
+      stream_(device.open_stream()),
+      fault_(sizeof(DeviceFault), &device),
+      shared_scratch_(most_scratch(program.shared)),
+      member_scratch_(most_scratch(program.varying)) {}
+
+int64_t DeviceExecutor::bytes_for(int64_t chunk) const {
+  return program_.shared_bytes + chunk * program_.member_bytes + std::max(shared_scratch_, chunk * member_scratch_);
+}
+
+// Makes room for as many members as fit and returns their number.
+int64_t DeviceExecutor::reserve(const RunOptions& options) {
+  int64_t wanted = program_.varying.empty() ? 0 : std::min(options.members, kMaxDeviceMembers);
+  const int64_t held = shared_arena_.bytes() + member_arenas_.bytes() + scratch_.bytes();
+  const auto limit = [&] { return options.memory_limit > 0 ? options.memory_limit : device_.free_bytes(); };
+  if (chunk_ >= wanted && held >= bytes_for(wanted) && (options.memory_limit == 0 || held <= options.memory_limit))
+    return wanted;
+
+  prepared_.clear();
+  for (Buffer* buffer : {&shared_arena_, &member_arenas_, &scratch_}) *buffer = Buffer();
+  chunk_ = 0;
+  const int64_t free = limit();
+  while (wanted > 1 && bytes_for(wanted) > free) wanted = std::min(wanted - 1, std::max<int64_t>(1, wanted * 7 / 8));
+  for (int64_t chunk = wanted;; chunk /= 2) {
+    if (bytes_for(chunk) <= free) {
+      try {
+        shared_arena_ = Buffer(program_.shared_bytes, &device_);
+        member_arenas_ = Buffer(chunk * program_.member_bytes, &device_);
+        scratch_ = Buffer(std::max(shared_scratch_, chunk * member_scratch_), &device_);
+        return chunk_ = chunk;
+      } catch (const Error& error) {  // free memory may lie in pieces, or another process took it
+        if (error.code() != "OUT_OF_MEMORY") throw;
+        for (Buffer* buffer : {&shared_arena_, &member_arenas_, &scratch_}) *buffer = Buffer();
+      }
+    }
+    if (chunk <= 1)
+      throw Error("OUT_OF_MEMORY", std::string(device_.name()) + ": " + (chunk == 1 ? "one member" : "the program") +
+                                       " needs " + std::to_string(bytes_for(chunk)) + " bytes, " +
+                                       std::to_string(limit()) + " are free; use a smaller batch or raise memoryLimit");
+  }
+}
+
+void DeviceExecutor::issue(const std::vector<Launch>& list, const std::vector<Vector*>& vectors, Chunk chunk,
+                           const RunOptions& options) {
+  static const bool one_by_one = is_set("PTMZ_CUDA_SYNC");
+  const int64_t element = dtype_bytes(program_.real);
+  DeviceLaunch d{};
+  d.instrs = program_.instrs.data();
+  d.real = program_.real;
+  d.scratch = scratch_.data();
+  d.fault = static_cast<DeviceFault*>(fault_.data());
+  for (const Launch& l : list) {
+    if (options.stop != nullptr && *options.stop) throw Error("ABORTED", "the run was aborted");
+    d.launch = &l;
+    // Shared launches count first.
+    d.number = static_cast<int32_t>(&l - list.data() + (&list == &program_.varying ? program_.shared.size() : 0));
+    d.members = l.varies ? chunk.count : 1;
+    for (int32_t i = 0; i < l.operand_count; ++i) {
+      const Operand& o = l.operands[i];
+      d.pointers[i] = nullptr;
+      d.member_bytes[i] = 0;
+      if (o.buffer < 0) continue;
+      char* base = static_cast<char*>(o.buffer == 0   ? shared_arena_.data()
+                                      : o.buffer == 1 ? member_arenas_.data()
+                                                      : vectors[o.buffer - 2]->row(o.varies ? chunk.first : 0));
+      if (o.varies)
+        d.member_bytes[i] = o.buffer == 1 ? program_.member_bytes
+                                          : vectors[o.buffer - 2]->size() * dtype_bytes(vectors[o.buffer - 2]->dtype());
+      d.pointers[i] = base + o.offset * (o.is_index ? 4 : element);
+    }
+    stream_->launch(d);
+    if (one_by_one) {
+      try {
+        stream_->wait();
+      } catch (const Error& error) {
+        throw Error(error.code(), std::string(error.what()) + " in launch " + name(l.code) + " (node %" +
+                                      std::to_string(l.node) + ")");
+      }
+    }
+  }
+}
+
+void DeviceExecutor::issue_or_replay(std::unique_ptr<DeviceRecording>& recording, bool record,
+                                     const std::vector<Launch>& list, const std::vector<Vector*>& vectors, Chunk chunk,
+                                     const RunOptions& options) {
+  if (options.stop != nullptr && *options.stop) throw Error("ABORTED", "the run was aborted");
+  if (!record || list.empty()) return issue(list, vectors, chunk, options);
+  if (recording == nullptr) {
+    stream_->begin_recording();
+    try {
+      issue(list, vectors, chunk, options);
+    } catch (...) {
+      stream_->end_recording();
+      throw;
+    }
+    recording = stream_->end_recording();
+  }
+  stream_->replay(*recording);
+}
+
+// Nothing may still use the vectors when a run has failed.
+void DeviceExecutor::finish_what_was_issued() noexcept {
+  try {
+    stream_->wait();
+  } catch (const std::exception&) {  // the first error is the one to tell
+  }
+}
+
+void DeviceExecutor::report_fault() {
+  DeviceFault fault;
+  stream_->read(&fault, fault_.data(), sizeof fault);
+  if (fault.launch == 0) return;
+  const size_t at = static_cast<size_t>(fault.launch - 1), shared = program_.shared.size();
+  const Launch& l = at < shared ? program_.shared[at] : program_.varying[at - shared];
+  throw Error("INDEX_OUT_OF_RANGE", std::string(name(l.code)) + " (node %" + std::to_string(l.node) + "), member " +
+                                        std::to_string(fault.member) + ": expected an index in [0, " +
+                                        std::to_string(fault.limit) + "), got " + std::to_string(fault.value));
+}
+
+RunStats DeviceExecutor::run(const std::vector<Vector*>& vectors, const RunOptions& options) {
+  static const bool no_recordings = is_set("PTMZ_NO_GRAPHS") || is_set("PTMZ_CUDA_SYNC");
+  const int64_t chunk = reserve(options), members = program_.varying.empty() ? 0 : options.members;
+  stream_->zero(fault_.data(), sizeof(DeviceFault));
+
+  // Addresses are all that a recording depends on: the same ones, seen again, are worth one.
+  Addresses key{reinterpret_cast<void*>(static_cast<intptr_t>(members)),
+                reinterpret_cast<void*>(static_cast<intptr_t>(chunk))};
+  for (const Vector* v : vectors) key.push_back(v == nullptr ? nullptr : v->row(0));
+  auto found = prepared_.find(key);
+  const bool seen = found != prepared_.end();
+  if (!seen) {
+    if (prepared_.size() >= kMostPrepared) prepared_.clear();
+    found = prepared_.emplace(std::move(key), Prepared{}).first;
+    found->second.shared.resize(1);
+    found->second.chunks.resize(chunk > 0 ? static_cast<size_t>((members + chunk - 1) / chunk) : 0);
+  }
+  Prepared& prepared = found->second;
+  const bool record = seen && !no_recordings;
+
+  try {
+    issue_or_replay(prepared.shared[0], record, program_.shared, vectors, {0, 1}, options);
+    for (size_t i = 0; i < prepared.chunks.size(); ++i) {
+      const int64_t first = static_cast<int64_t>(i) * chunk;
+      issue_or_replay(prepared.chunks[i], record, program_.varying, vectors, {first, std::min(chunk, members - first)},
+                      options);
+    }
+  } catch (...) {
+    finish_what_was_issued();
+    throw;
+  }
+  report_fault();
+
+  RunStats stats;
+  stats.shared_launches = static_cast<int64_t>(program_.shared.size());
+  stats.chunks = static_cast<int64_t>(prepared.chunks.size());
+  stats.varying_launches = static_cast<int64_t>(program_.varying.size()) * stats.chunks;
+  stats.chunk_members = chunk;
+  stats.arena_bytes = shared_arena_.bytes() + member_arenas_.bytes() + scratch_.bytes();
+  return stats;
+}
+
+}  // namespace ptmz
