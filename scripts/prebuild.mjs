@@ -1,9 +1,10 @@
 // Builds the addon into prebuilds/<platform>-<arch>/, which is what the npm package ships: `npm run prebuild`.
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
-import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const require = createRequire(import.meta.url);
@@ -21,6 +22,17 @@ for (const file of readdirSync(platform)) {
   const megabytes = statSync(join(platform, file)).size / 2 ** 20;
   console.log(`prebuild: prebuilds/${process.platform}-${process.arch}/${file}, ${megabytes.toFixed(1)} MiB`);
 }
+const packed = packedMegabytes();
+console.log(`prebuild: ${packed.toFixed(1)} MB packed, of at most 60`);
+if (packed > 60) process.exitCode = 1;
+
+/** What the libraries take in a package, as npm packs it. */
+function packedMegabytes() {
+  return readdirSync(platform).reduce(
+    (sum, file) => sum + gzipSync(readFileSync(join(platform, file))).length / 1e6,
+    0,
+  );
+}
 
 /** prebuildify runs node-gyp, which runs make; binding.gyp delegates to CMake. */
 function prebuildify() {
@@ -28,6 +40,9 @@ function prebuildify() {
   run(process.execPath, [script, '--napi', '--strip', '--tag-libc']);
   // node-gyp has emptied build/: the checkout gets its own addon back.
   run(process.execPath, [join(root, 'scripts', 'build-native.cjs')]);
+  // prebuildify takes the addon alone; the CUDA library, where it was built, belongs beside it.
+  const cuda = join(root, 'build', 'Release', 'libptmz_cuda.so');
+  if (existsSync(cuda)) copyFileSync(cuda, join(platform, 'libptmz_cuda.so'));
 }
 
 /** The same without node-gyp, on machines that have no Python. */
