@@ -1,6 +1,6 @@
 /** Curvature of the loss: Hessian-vector products and the trace, per member, over any number of samples. */
 import { checkNumber, checkOneOf, invalidArgument } from '../errors.js';
-import type { DataSplit } from '../data/dataset.js';
+import type { Split } from '../data/split.js';
 import { Vector } from '../graph/vector.js';
 import { loadNative } from '../load.js';
 import type { Run } from '../train/run.js';
@@ -72,7 +72,7 @@ export interface HessianTrace {
  */
 export async function hessianTrace(
   run: Run,
-  data: DataSplit,
+  data: Split,
   options: HessianTraceOptions = {},
 ): Promise<HessianTrace> {
   checkMeasure(run, data, options, ['probes', 'method', 'rtol', 'block', 'seed', 'vectors']);
@@ -118,7 +118,7 @@ function traceProgress(fields: number[], eta: Eta): TraceProgress {
  */
 export async function hvp(
   run: Run,
-  data: DataSplit,
+  data: Split,
   directions: Vector,
   options: SampleOptions & { onProgress?: (fraction: number) => void } = {},
 ): Promise<Vector> {

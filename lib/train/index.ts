@@ -4,7 +4,7 @@ export type { RealType } from './batches.js';
 export { evaluate, type Evaluation } from './evaluate.js';
 export type { JobOptions } from './job.js';
 export { prepareResNet, trainResNet, type TrainResNetOptions } from './presets.js';
-export type { AdamW, Optimizer, OptimizerName, OptimizerSettings, SGD } from './optimizers.js';
+export type { Adam, AdamW, LBFGS, Optimizer, OptimizerName, OptimizerSettings, RMSprop, SGD } from './optimizers.js';
 export type { EpochRecord, TrainProgress } from './progress.js';
 export { loadRun, type LoadRunOptions } from './loadRun.js';
 export { Run, type RunSettings, type RunTrainOptions, type StateTensor } from './run.js';
@@ -18,4 +18,11 @@ export {
   type ScheduleName,
   type ScheduleTable,
 } from './schedules.js';
-export { prepare, train, type TrainJobOptions, type TrainOptions } from './trainer.js';
+export {
+  prepare,
+  train,
+  type ProblemTrainOptions,
+  type TrainJobOptions,
+  type TrainOptions,
+  type TrainSettings,
+} from './trainer.js';

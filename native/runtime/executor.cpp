@@ -61,7 +61,7 @@ struct Walk {
   }
 };
 
-void check(const Program& program, const std::vector<Vector*>& vectors, int64_t members) {
+void check(const Program& program, const std::vector<Vector*>& vectors, int64_t members, int64_t held) {
   if (members < 1) throw Error("INVALID_ARGUMENT", "members: expected at least 1, got " + std::to_string(members));
   for (size_t i = 0; i < program.slots.size(); ++i) {
     const ProgramSlot& slot = program.slots[i];
@@ -71,7 +71,7 @@ void check(const Program& program, const std::vector<Vector*>& vectors, int64_t 
       throw Error("INVALID_ARGUMENT", what + ": expected one, got none");
     const Vector& v = *vectors[i];
     const DType dtype = slot.kind == Kind::index ? DType::i32 : program.real;
-    const int64_t rows = slot.varies ? members : 1;
+    const int64_t rows = slot.varies ? held : 1;
     if (v.dtype() != dtype)
       throw Error("INVALID_ARGUMENT", what + ": expected " + dtype_name(dtype) + ", got " + dtype_name(v.dtype()));
     if (v.rows() != rows || v.size() != slot.size)
@@ -91,7 +91,7 @@ Executor::Executor(std::shared_ptr<const Program> program) : program_(std::move(
 
 RunStats Executor::run(const std::vector<Vector*>& vectors, const RunOptions& options) {
   const Program& program = *program_;
-  check(program, vectors, options.members);
+  check(program, vectors, options.members, std::max(options.rows, options.members));
   const int threads = options.threads > 0 ? options.threads : hardware_threads();
 
   // S + chunk * V + scratch: as many members in flight as there are threads, fewer where memory is short.
