@@ -93,7 +93,10 @@ export class DataSplit extends Split {
 }
 
 /** @internal */
-export function resident(dtype: 'uint8' | 'float32' | 'int32', array: Uint8Array | Float32Array | Int32Array): NativeVector {
+export function resident(
+  dtype: 'uint8' | 'float32' | 'int32',
+  array: Uint8Array | Float32Array | Int32Array,
+): NativeVector {
   return callNative(() => {
     const vector = new (loadNative().Vector)(dtype, 1, array.length);
     vector.write(0, 0, array);

@@ -81,7 +81,10 @@ export function text(options: TextOptions): DataSet<TextSplit> {
   } else if (options.test !== undefined) {
     test = checkTokens('test', options.test, block, options.vocab ?? 2 ** 31 - 1);
   }
-  const largest = [all, test ?? []].reduce((max, part) => (part as Int32Array).reduce((a, b) => Math.max(a, b), max), 0);
+  const largest = [all, test ?? []].reduce(
+    (max, part) => (part as Int32Array).reduce((a, b) => Math.max(a, b), max),
+    0,
+  );
   const vocab = options.vocab ?? largest + 1;
   const train = new TextSplit(all, block, stride, vocab);
   return { name, classes: vocab, train, ...(test && { test: new TextSplit(test, block, block, vocab) }) };

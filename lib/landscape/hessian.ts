@@ -70,11 +70,7 @@ export interface HessianTrace {
  * const { trace, standardError, samples } = await hessianTrace(run, data.train, { probes: 4, samples: 50 });
  * ```
  */
-export async function hessianTrace(
-  run: Run,
-  data: Split,
-  options: HessianTraceOptions = {},
-): Promise<HessianTrace> {
+export async function hessianTrace(run: Run, data: Split, options: HessianTraceOptions = {}): Promise<HessianTrace> {
   checkMeasure(run, data, options, ['probes', 'method', 'rtol', 'block', 'seed', 'vectors']);
   const probes = checkCount('probes', options.probes, 100);
   const pyhessian = checkOneOf('method', options.method ?? 'hutchinson', methods) === 'pyhessian';

@@ -3,7 +3,7 @@ import { checkInteger } from '../errors.js';
 import type { Split } from '../data/split.js';
 import type { NativeJob } from '../native.js';
 import { BatchPrograms, hessianProgram } from '../train/batches.js';
-import { sampleShape } from '../models/trainable.js';
+import { sampleShape, windowOf } from '../models/trainable.js';
 import { awaitJob } from '../train/job.js';
 import { checkJobOptions, parameterRanges, type Run } from '../train/run.js';
 import { checkCount, type SampleOptions } from './options.js';
@@ -41,7 +41,9 @@ function hessianRequest(run: Run, data: Split, options: SampleOptions) {
   const job = checkJobOptions(options);
   options.signal?.throwIfAborted();
   const { params, buffers } = run.vectors;
-  const programs = new BatchPrograms(count, batchSize, (batch) => hessianProgram(run.model, batch, run.settings.dtype));
+  const programs = new BatchPrograms(count, batchSize, (batch) =>
+    hessianProgram(run.model, batch, run.settings.dtype, windowOf(data)),
+  );
   const request = {
     ...programs.native,
     data: { ...data.native, count },

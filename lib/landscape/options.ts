@@ -18,12 +18,7 @@ export interface SampleOptions extends JobOptions {
 const sharedKeys = ['samples', 'batchSize', 'signal', 'threads', 'memoryLimit', 'onProgress'];
 
 /** The first checks of every measure: the names of its options, `own` and those of all, population and images. @internal */
-export function checkMeasure(
-  run: Run,
-  data: Split,
-  options: { onProgress?: unknown },
-  own: readonly string[],
-): void {
+export function checkMeasure(run: Run, data: Split, options: { onProgress?: unknown }, own: readonly string[]): void {
   checkObject('options', options, [...sharedKeys, ...own]);
   if (!(run instanceof Run)) throw invalidArgument('run', 'a Run', run);
   if (!(data instanceof Split)) throw invalidArgument('data', 'samples such as data.train', data);

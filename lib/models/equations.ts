@@ -36,8 +36,7 @@ function complete(options: EquationOptions) {
 }
 
 const meanSquare = (x: Value): Value => x.square().mean();
-const relativeError = (u: Value, exact: Value): Value =>
-  u.sub(exact).square().sum().div(exact.square().sum()).sqrt();
+const relativeError = (u: Value, exact: Value): Value => u.sub(exact).square().sum().div(exact.square().sum()).sqrt();
 
 /** Terms that the periodic equations share: initial values, both ends equal, and the equation inside. */
 function periodic(
@@ -57,7 +56,10 @@ function periodic(
     equation: meanSquare(residual(u(x, t), x, t)).mul(weight),
   };
   const all = points(graph, 'grid', { x: grid.grid.x, t: grid.grid.t });
-  return { terms, error: (exact: (x: Value, t: Value) => Value) => relativeError(u(all.x, all.t), exact(all.x, all.t)) };
+  return {
+    terms,
+    error: (exact: (x: Value, t: Value) => Value) => relativeError(u(all.x, all.t), exact(all.x, all.t)),
+  };
 }
 
 /**
@@ -106,7 +108,12 @@ export function convectionEquation(options: EquationOptions = {}): Problem {
  */
 export function reactionEquation(options: EquationOptions = {}): Problem {
   const all = complete(options);
-  const bump = (x: Value) => x.sub(Math.PI).square().mul(-8 / Math.PI ** 2).exp();
+  const bump = (x: Value) =>
+    x
+      .sub(Math.PI)
+      .square()
+      .mul(-8 / Math.PI ** 2)
+      .exp();
   return {
     name: 'reaction',
     constants: ['rho'],

@@ -55,7 +55,10 @@ export function checkProblem(value: Problem): Problem {
 }
 
 /** A problem's constants are buffers: every solver has one row of them per member. @internal */
-export function buildProblem(problem: Problem, graph: Graph): { loss: Value; error?: Value; terms: ProblemLoss['terms'] } {
+export function buildProblem(
+  problem: Problem,
+  graph: Graph,
+): { loss: Value; error?: Value; terms: ProblemLoss['terms'] } {
   const constants = Object.fromEntries(
     (problem.constants ?? []).map((name) => [name, graph.buffer(name, [], { persistent: false })]),
   );
@@ -82,7 +85,11 @@ export class ProblemSplit extends Split {
   ) {
     const none = { samples: null, labels: null, count: 1, channels: 1, plane: 1, window: 0, stride: 1 };
     super([1], 1, { ...none, mean: [0], deviation: [1] });
-    this.#points = JSON.stringify([problem.name, part, graph.buffers.entries.map(({ name, shape, init }) => [name, shape, init])]);
+    this.#points = JSON.stringify([
+      problem.name,
+      part,
+      graph.buffers.entries.map(({ name, shape, init }) => [name, shape, init]),
+    ]);
   }
 
   digest(): string {

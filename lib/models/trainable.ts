@@ -1,7 +1,7 @@
 /** Trainable: what a run can train - a classifier, a language model or a problem - and the graph of one batch of it. */
 import { checkInteger, checkObject, checkString, invalidArgument, PtmzError } from '../errors.js';
 import { DataSplit } from '../data/dataset.js';
-import { Split } from '../data/split.js';
+import type { Split } from '../data/split.js';
 import { TextSplit } from '../data/text.js';
 import { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
@@ -29,6 +29,8 @@ export interface BatchMode {
   training: boolean;
   /** Of the cross-entropy while training. */
   labelSmoothing?: number;
+  /** Length of a language model's windows; default: its block. */
+  window?: number;
 }
 
 /** @internal */
@@ -55,6 +57,10 @@ export function sampleShape(model: Trainable): { classes: number; input: readonl
     : { classes: model.classes, input: model.input };
 }
 
+/** How long the windows of a text are; undefined for other samples. @internal */
+export const windowOf = (split: Split): { window?: number } =>
+  split instanceof TextSplit ? { window: split.block } : {};
+
 /** Throws unless the samples are of the kind and size that the model takes. @internal */
 export function checkFits(model: Trainable, split: Split, name: string): void {
   const wrongKind = (expected: string) => invalidArgument(name, `${expected} for ${model.name}`, split);
@@ -67,12 +73,14 @@ export function checkFits(model: Trainable, split: Split, name: string): void {
   if (!isLanguageModel(model) && !(split instanceof DataSplit)) throw wrongKind('images made by arrays() or a reader');
   const [, ...sample] = split.shape;
   const what = isLanguageModel(model) ? 'windows' : 'images';
-  if (input.some((size, i) => size !== sample[i]))
+  const fits = isLanguageModel(model) ? sample[0]! <= model.block : input.every((size, i) => size === sample[i]);
+  if (!fits)
     throw new PtmzError(
       'SHAPE_MISMATCH',
-      `${name}: ${model.name} takes ${what} of ${input.join(' x ')}, these are ${sample.join(' x ')}`,
+      `${name}: ${model.name} takes ${what} of ${isLanguageModel(model) ? 'up to ' : ''}${input.join(' x ')}, these are ${sample.join(' x ')}`,
     );
-  if (split.classes > classes) throw invalidArgument(name, `at most ${classes} classes for ${model.name}`, split.classes);
+  if (split.classes > classes)
+    throw invalidArgument(name, `at most ${classes} classes for ${model.name}`, split.classes);
 }
 
 /** @internal */
@@ -81,12 +89,13 @@ export function buildBatch(model: Trainable, batch: number, mode: BatchMode): Ba
   if (isProblem(model)) return { graph, ...buildProblem(model, graph) };
   const labelSmoothing = mode.training ? (mode.labelSmoothing ?? 0) : 0;
   if (isLanguageModel(model)) {
-    const { block, vocab } = model;
-    const x = graph.input('x', [batch, block], 'index');
-    const y = graph.input('y', [batch, block], 'index').reshape([batch * block]);
-    const logits = model.build(graph, x, mode).reshape([batch * block, vocab]);
+    const { window = model.block } = mode;
+    const rows = batch * window;
+    const x = graph.input('x', [batch, window], 'index');
+    const y = graph.input('y', [batch, window], 'index').reshape([rows]);
+    const logits = model.build(graph, x, mode).reshape([rows, model.vocab]);
     const right = logits.argmax(1).cast().eq(y.cast()).sum();
-    return { graph, loss: crossEntropy(logits, y, { labelSmoothing }), correct: right.div(block) };
+    return { graph, loss: crossEntropy(logits, y, { labelSmoothing }), correct: right.div(window) };
   }
   const x = graph.input('x', [batch, ...model.input]);
   const y = graph.input('y', [batch], 'index');

@@ -51,7 +51,9 @@ class Layers {
   patches(x: Value): Value {
     const { dim, patch } = this.options;
     const weight = this.graph.param('conv_proj.weight', [dim, x.shape[1]!, patch, patch], { init: kaiming });
-    const grid = conv2d(x, weight, { stride: patch }).add(this.graph.param('conv_proj.bias', [dim]).reshape([dim, 1, 1]));
+    const grid = conv2d(x, weight, { stride: patch }).add(
+      this.graph.param('conv_proj.bias', [dim]).reshape([dim, 1, 1]),
+    );
     return grid.reshape([x.shape[0]!, dim, -1]).permute([0, 2, 1]);
   }
 
@@ -103,7 +105,15 @@ function complete(options: ViTOptions): Required<ViTOptions> {
 }
 
 /** What tells two networks apart beside dimension, input and classes; what is as by default is left out. */
-function variant({ patch, depth, heads, mlpRatio, activation, classToken, dropout: rate }: Required<ViTOptions>): string {
+function variant({
+  patch,
+  depth,
+  heads,
+  mlpRatio,
+  activation,
+  classToken,
+  dropout: rate,
+}: Required<ViTOptions>): string {
   const parts = [
     ...[`p${patch}`, `l${depth}`, `h${heads}`],
     ...(mlpRatio === 4 ? [] : [`m${mlpRatio}`]),
@@ -153,8 +163,7 @@ export function vit(options: ViTOptions): Model {
 
 /** The options that a name of {@link vit} says, or undefined for another name. @internal */
 export function parseViTName(name: string): Omit<ViTOptions, 'input' | 'classes'> | undefined {
-  const match =
-    /^vit-d(\d+)-p(\d+)-l(\d+)-h(\d+)(?:-m([\d.]+))?(?:-(gelu))?(?:-(mean))?(?:-drop([\d.]+))?$/.exec(name);
+  const match = /^vit-d(\d+)-p(\d+)-l(\d+)-h(\d+)(?:-m([\d.]+))?(?:-(gelu))?(?:-(mean))?(?:-drop([\d.]+))?$/.exec(name);
   if (!match) return undefined;
   const [, dim, patch, depth, heads, ratio, activation, mean, rate] = match;
   return {

@@ -121,18 +121,23 @@ export function evaluationProgram(
   batch: number,
   dtype: RealType,
   vectors: PopulationVectors,
-  part: 'loss' | 'error' = 'loss',
+  mode: Omit<BatchMode, 'training'> & { part?: 'loss' | 'error' } = {},
 ): BatchProgram {
-  const { graph, loss, correct, error } = buildBatch(model, batch, { training: false });
+  const { graph, loss, correct, error } = buildBatch(model, batch, { ...mode, training: false });
   using _ = graph;
-  const outputs = part === 'error' ? { loss: error! } : { loss, ...(correct && { correct }) };
+  const outputs = mode.part === 'error' ? { loss: error! } : { loss, ...(correct && { correct }) };
   const program = graph.compile(outputs, { dtype, varying: ['params', 'buffers', 'key'] });
   return new BatchProgram(program, batch, vectors.params.rows, { ...vectors });
 }
 
 /** Hessian-vector products of one member with many directions on one batch, in evaluation mode. @internal */
-export function hessianProgram(model: Trainable, batch: number, dtype: RealType): BatchProgram {
-  const { graph, loss } = buildBatch(model, batch, { training: false });
+export function hessianProgram(
+  model: Trainable,
+  batch: number,
+  dtype: RealType,
+  mode: Omit<BatchMode, 'training'> = {},
+): BatchProgram {
+  const { graph, loss } = buildBatch(model, batch, { ...mode, training: false });
   using _ = graph;
   const hv = graph.hvp(loss, graph.direction('v'));
   const program = graph.compile({ hv }, { dtype, varying: ['v'] });

@@ -36,7 +36,13 @@ export async function evaluate(
   const job = checkJobOptions(options);
   const { onProgress } = options;
   const programs = run.evaluationPrograms(data).native;
-  const request = { ...programs, data: data.native, members: run.members, classes: sampleShape(run.model).classes, ...job };
+  const request = {
+    ...programs,
+    data: data.native,
+    members: run.members,
+    classes: sampleShape(run.model).classes,
+    ...job,
+  };
   return awaitJob(
     () => loadNative().evaluate(request, onProgress && (([fraction]) => onProgress(fraction!))),
     options.signal,

@@ -6,7 +6,8 @@ import type { Run } from './run.js';
 import { checkDataSet, prepare, train, type TrainJobOptions, type TrainOptions } from './trainer.js';
 
 /** What {@link trainResNet} takes: the network, and any setting of {@link TrainOptions} that should differ. */
-export type TrainResNetOptions = Pick<ResNetOptions, 'depth' | 'width' | 'stem'> & Omit<TrainOptions, 'model' | 'data'> & { data: DataSet };
+export type TrainResNetOptions = Pick<ResNetOptions, 'depth' | 'width' | 'stem'> &
+  Omit<TrainOptions, 'model' | 'data'> & { data: DataSet };
 
 /** Of the ResNet zoos: OneCycle up to 0.1; SGD has cycled momentum and weight decay 5e-4 on every parameter. @internal */
 export const resnetDefaults = { lr: 0.1, schedule: 'onecycle' } as const;

@@ -8,13 +8,19 @@ import { elementCount } from '../graph/shape.js';
 import { Vector } from '../graph/vector.js';
 import { loadNative } from '../load.js';
 import { ProblemSplit } from '../models/problem.js';
-import { buildBatch, sampleShape, type Trainable } from '../models/trainable.js';
+import { buildBatch, sampleShape, windowOf, type Trainable } from '../models/trainable.js';
 import { nativeAugment, type Augment } from './augment.js';
 import { BatchPrograms, evaluationProgram, trainingProgram, type RealType } from './batches.js';
 import { CheckpointDirectory } from './checkpoints.js';
 import { saveWithPatience } from './diskPause.js';
 import { awaitJob, type JobOptions } from './job.js';
-import { cycledMomentum, hasSecondMoment, lbfgsColumns, nativeOptimizer, type OptimizerSettings } from './optimizers.js';
+import {
+  cycledMomentum,
+  hasSecondMoment,
+  lbfgsColumns,
+  nativeOptimizer,
+  type OptimizerSettings,
+} from './optimizers.js';
 import { historyColumns, toProgress, toRecord, type EpochRecord, type TrainProgress } from './progress.js';
 import { checkSaveOptions, saveKeys, type SavedCheckpoint, type SaveOptions, type SavePlan } from './saving.js';
 import { scheduleTable, type Schedule, type ScheduleName, type ScheduleTable } from './schedules.js';
@@ -122,7 +128,10 @@ export class Run implements Disposable {
     // The published accumulation had a table for all batches, of which it used one entry per step.
     const steps = epochs * (settings.compat ? Math.ceil(data.train.count / batchSize) : this.stepsPerEpoch);
     this.schedules = lr.map((peak) => scheduleTable(schedule, { steps, lr: peak, momentum }));
-    using graph = buildBatch(model, Math.min(batchSize, data.train.count), { training: true }).graph;
+    using graph = buildBatch(model, Math.min(batchSize, data.train.count), {
+      ...windowOf(data.train),
+      training: true,
+    }).graph;
     const { params, buffers } = graph;
     if (params.entries.length === 0)
       throw new PtmzError('INVALID_ARGUMENT', `${model.name}.build: expected at least one parameter`);
@@ -258,7 +267,7 @@ export class Run implements Disposable {
     const { model, batchSize, dtype, labelSmoothing = 0 } = settings;
     const { input, classes } = sampleShape(model);
     this.#training ??= new BatchPrograms(data.train.count, batchSize, (batch) =>
-      trainingProgram(model, batch, dtype, vectors, { labelSmoothing }),
+      trainingProgram(model, batch, dtype, vectors, { labelSmoothing, ...windowOf(data.train) }),
     );
     const training = this.#training.native;
     const test = data.test ? this.evaluationPrograms(data.test).native : { batch: null, tail: null };
@@ -366,10 +375,11 @@ export class Run implements Disposable {
   evaluationPrograms(split: Split): BatchPrograms {
     const { model, dtype, evaluationBatch } = this.settings;
     const part = split instanceof ProblemSplit ? split.part : 'loss';
-    const key = `${part}:${split.count}`;
+    const mode = { part, ...windowOf(split) };
+    const key = `${part}:${split.shape.join()}`;
     let programs = this.#evaluation.get(key);
     if (!programs) {
-      const make = (batch: number) => evaluationProgram(model, batch, dtype, this.#live, part);
+      const make = (batch: number) => evaluationProgram(model, batch, dtype, this.#live, mode);
       programs = new BatchPrograms(split.count, evaluationBatch, make);
       this.#evaluation.set(key, programs);
     }
@@ -433,9 +443,11 @@ function withoutValues(flat: Flat): FlatEntry[] {
 }
 
 /** begin, end, decays for each tensor. @internal */
-export function parameterRanges(entries: readonly FlatEntry[], which: RunSettings['decay'] | 'model' = 'model'): number[] {
-  const decays = ({ shape, decay }: FlatEntry) =>
-    which === 'all' || (which === 'matrices' ? shape.length >= 2 : decay);
+export function parameterRanges(
+  entries: readonly FlatEntry[],
+  which: RunSettings['decay'] | 'model' = 'model',
+): number[] {
+  const decays = ({ shape, decay }: FlatEntry) => which === 'all' || (which === 'matrices' ? shape.length >= 2 : decay);
   return entries.flatMap((entry) => {
     const { offset, shape } = entry;
     return [offset, offset + elementCount(shape), decays(entry) ? 1 : 0];

@@ -126,7 +126,10 @@ function sharedSettings(options: TrainSettings) {
   const settings = checkOptimizer({ optimizer, weightDecay, momentum, nesterov } as OptimizerOptions, seeds.length);
   const lbfgs = settings.kind === 'lbfgs';
   if (lbfgs && clip !== undefined)
-    throw new PtmzError('INVALID_ARGUMENT', "clip is no setting of the optimizer 'lbfgs', whose line search needs the gradient");
+    throw new PtmzError(
+      'INVALID_ARGUMENT',
+      "clip is no setting of the optimizer 'lbfgs', whose line search needs the gradient",
+    );
   return {
     epochs,
     seeds: [...seeds],
@@ -177,7 +180,11 @@ function prepareSamples(options: TrainOptions): Run {
   const augment = checkAugment(options.augment);
   if (compat !== undefined) checkOneOf('compat', compat, ['ptmz']);
   if (compat && accumulate > Math.ceil(data.train.count / batchSize))
-    throw invalidArgument('accumulate', 'at most the batches of an epoch, of which compat leaves the rest over', accumulate);
+    throw invalidArgument(
+      'accumulate',
+      'at most the batches of an epoch, of which compat leaves the rest over',
+      accumulate,
+    );
   if (labelSmoothing !== undefined) checkNumber('labelSmoothing', labelSmoothing, 0, 1);
   if (labelSmoothing !== undefined && 'loss' in model && model.loss)
     throw new PtmzError('INVALID_ARGUMENT', `labelSmoothing belongs into the loss that ${model.name} has`);
@@ -187,7 +194,10 @@ function prepareSamples(options: TrainOptions): Run {
     if (batchSize < data.train.count || accumulate > 1)
       throw invalidArgument('batchSize', `all ${data.train.count} samples for the optimizer 'lbfgs'`, batchSize);
     if (Object.values(augment).some((value) => value !== 0))
-      throw new PtmzError('INVALID_ARGUMENT', "augment changes the loss from step to step; the optimizer 'lbfgs' needs one");
+      throw new PtmzError(
+        'INVALID_ARGUMENT',
+        "augment changes the loss from step to step; the optimizer 'lbfgs' needs one",
+      );
   }
   return new Run({
     ...{ model, data, batchSize },
