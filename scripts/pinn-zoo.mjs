@@ -1,12 +1,14 @@
 // Trains the zoo of convection networks, beta x learning rate x seeds, as one population, and prints loss and error of
-// every cell: node scripts/pinn-zoo.mjs [--steps N] [--threads N] [--out FILE]
+// every cell: node scripts/pinn-zoo.mjs [--steps N] [--minutes N] [--threads N] [--out FILE]. Stopped by Ctrl-C or after
+// so many minutes it prints how far it has come.
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { evaluate, trainPINN, zoos } from '../dist/index.js';
+import { evaluate, preparePINN, zoos } from '../dist/index.js';
 
 const { values } = parseArgs({
   options: {
     steps: { type: 'string', default: '5000' },
+    minutes: { type: 'string', default: '1440' },
     threads: { type: 'string', default: '0' },
     beta: { type: 'string', default: '1,5,10,20,30,50' },
     lr: { type: 'string', default: '0.01,0.1,0.5,1,2' },
@@ -21,7 +23,10 @@ const stepsPerEpoch = 100;
 const began = performance.now();
 const seconds = () => (performance.now() - began) / 1000;
 
-const run = await trainPINN({
+const stop = new AbortController();
+process.once('SIGINT', () => stop.abort());
+const timer = setTimeout(() => stop.abort(), Number(values.minutes) * 60_000);
+const run = preparePINN({
   ...zoos.pinnConvection.recipe,
   beta: members.map(({ beta }) => beta),
   lr: members.map(({ lr }) => lr),
@@ -29,7 +34,10 @@ const run = await trainPINN({
   stepsPerEpoch,
   epochs: Math.ceil(Number(values.steps) / stepsPerEpoch),
   evaluateEvery: 10 ** 9,
+});
+const training = run.train({
   threads: Number(values.threads),
+  signal: stop.signal,
   onProgress({ step, steps, loss }) {
     const sorted = [...loss].sort((a, b) => a - b);
     process.stderr.write(
@@ -37,6 +45,10 @@ const run = await trainPINN({
     );
   },
 });
+await training.catch((error) => {
+  if (!stop.signal.aborted) throw error;
+});
+clearTimeout(timer);
 process.stderr.write('\n');
 const wall = seconds();
 const [train, test] = [await evaluate(run, run.data.train), await evaluate(run, run.data.test)];
@@ -69,7 +81,7 @@ console.log('| | loss | relative L2 error |\n|---|---|---|');
 console.log(`| here | ${summary(results.map((r) => r.loss))} | ${summary(results.map((r) => r.error))} |`);
 console.log('| paper, table 7 | .31 ± .18 [.00048, .81] | .81 ± .34 [.021, 1.28] |\n');
 console.log(
-  `${members.length} networks, ${done} converged within ${values.steps} iterations; ${evaluations} evaluations in ` +
+  `${members.length} networks, ${done} converged within ${run.step} iterations; ${evaluations} evaluations in ` +
     `${wall.toFixed(0)} s: ${(evaluations / wall).toFixed(0)} per second.`,
 );
 run.dispose();

@@ -4,7 +4,7 @@ export type { RealType } from './batches.js';
 export { evaluate, type Evaluation } from './evaluate.js';
 export type { JobOptions } from './job.js';
 export { trainGPT2, type TrainGPT2Options } from './trainGPT2.js';
-export { trainPINN, type TrainPINNOptions } from './trainPINN.js';
+export { preparePINN, trainPINN, type TrainPINNOptions } from './trainPINN.js';
 export { trainViT, type TrainViTOptions } from './trainViT.js';
 export { zoos, type Zoo, type ZooAxis } from './zoos.js';
 export { prepareResNet, trainResNet, type TrainResNetOptions } from './presets.js';

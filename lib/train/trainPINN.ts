@@ -2,7 +2,7 @@
 import { checkObject } from '../errors.js';
 import { convectionEquation, type EquationOptions } from '../models/equations.js';
 import type { Run } from './run.js';
-import { train, type ProblemTrainOptions, type TrainJobOptions } from './trainer.js';
+import { prepare, train, type ProblemTrainOptions, type TrainJobOptions } from './trainer.js';
 
 /** What {@link trainPINN} takes: the equation, and any setting of {@link ProblemTrainOptions} that should differ. */
 export type TrainPINNOptions = EquationOptions &
@@ -32,9 +32,18 @@ export const pinnDefaults = {
  * ```
  */
 export async function trainPINN(options: TrainPINNOptions & TrainJobOptions): Promise<Run> {
+  return train(withModel(options));
+}
+
+/** As {@link trainPINN}, without starting: `run.train()` does that and can be aborted and continued. */
+export function preparePINN(options: TrainPINNOptions): Run {
+  return prepare(withModel(options));
+}
+
+function withModel<T extends TrainPINNOptions>(options: T) {
   checkObject('options', options);
   const { beta, layers, activation, collocation, pointSeed, weight, places, times, ...rest } = options;
   const equation = { layers, activation, collocation, pointSeed, weight, places, times };
   const given = Object.fromEntries(Object.entries(equation).filter(([, value]) => value !== undefined));
-  return train({ ...pinnDefaults, ...rest, model: convectionEquation(given), constants: { beta } });
+  return { ...pinnDefaults, ...rest, model: convectionEquation(given), constants: { beta } };
 }

@@ -144,6 +144,9 @@ function sharedSettings(options: TrainSettings) {
   };
 }
 
+/** Whether images are augmented at all. */
+const changes = ({ crop, flip, rotate }: Required<Augment>): boolean => crop.padding > 0 || flip > 0 || rotate > 0;
+
 function prepareProblem(options: ProblemTrainOptions): Run {
   checkObject('options', options, [...sharedKeys, ...problemKeys]);
   const { model, seeds } = options;
@@ -188,12 +191,12 @@ function prepareSamples(options: TrainOptions): Run {
   if (labelSmoothing !== undefined) checkNumber('labelSmoothing', labelSmoothing, 0, 1);
   if (labelSmoothing !== undefined && 'loss' in model && model.loss)
     throw new PtmzError('INVALID_ARGUMENT', `labelSmoothing belongs into the loss that ${model.name} has`);
-  if (options.augment !== undefined && !('classes' in model))
+  if (changes(augment) && !('classes' in model))
     throw new PtmzError('INVALID_ARGUMENT', `augment is for images, ${model.name} takes none`);
   if (settings.optimizer.kind === 'lbfgs') {
     if (batchSize < data.train.count || accumulate > 1)
       throw invalidArgument('batchSize', `all ${data.train.count} samples for the optimizer 'lbfgs'`, batchSize);
-    if (Object.values(augment).some((value) => value !== 0))
+    if (changes(augment))
       throw new PtmzError(
         'INVALID_ARGUMENT',
         "augment changes the loss from step to step; the optimizer 'lbfgs' needs one",

@@ -11,8 +11,8 @@ namespace ptmz {
 // samples (N,C,H,W) as uint8 or float32, labels (N) int32, of which the first `count` are used. A batch holds (value *
 // scale - mean[c]) / deviation[c], where scale is 1/255 for uint8 and 1 for float32.
 //
-// With window > 0 it is text instead: samples (N) int32 are tokens and labels are null. Sample i is `window` tokens from
-// i * stride on, its labels are those one further.
+// With window > 0 it is text instead: samples (N) int32 are tokens and labels are null. Sample i is `window` tokens
+// from i * stride on, its labels are those one further.
 //
 // Without samples it is nothing that is loaded: the program holds its own points, and an epoch is a number of steps.
 struct Dataset {

@@ -9,18 +9,18 @@
 namespace ptmz {
 
 struct LbfgsOptions {
-  int64_t history = 100;          // pairs (s, y) that approximate the Hessian
-  double tolerance_grad = 1e-7;   // a member is done when its largest |g_i| is not above this
-  double tolerance_change = 1e-9; // or its step, change of the loss or slope along the direction is below this
-  int64_t evaluations = 25;       // of a line search, beside the first
+  int64_t history = 100;           // pairs (s, y) that approximate the Hessian
+  double tolerance_grad = 1e-7;    // a member is done when its largest |g_i| is not above this
+  double tolerance_change = 1e-9;  // or its step, change of the loss or slope along the direction is below this
+  int64_t evaluations = 25;        // of a line search, beside the first
 };
 
 // Columns of LbfgsState::scalars, one row per member; behind them 1 / (y s) of every pair, by place.
 enum LbfgsColumn : int {
-  kLbfgsLoss,         // at the parameters
-  kLbfgsScale,        // of the first approximation of the inverse Hessian
-  kLbfgsPairs,        // stored
-  kLbfgsNext,         // the place of the next pair
+  kLbfgsLoss,   // at the parameters
+  kLbfgsScale,  // of the first approximation of the inverse Hessian
+  kLbfgsPairs,  // stored
+  kLbfgsNext,   // the place of the next pair
   kLbfgsIterations,
   kLbfgsEvaluations,  // of loss and gradient; 0: there is no gradient yet
   kLbfgsStep,         // t of the last iteration

@@ -19,8 +19,7 @@ double cubic_minimum(const LinePoint& a, const LinePoint& b, double low, double 
   if (!(square >= 0)) return (low + high) / 2;
   const double d2 = std::sqrt(square);
   const LinePoint &first = a.t <= b.t ? a : b, &last = a.t <= b.t ? b : a;
-  const double t =
-      last.t - (last.t - first.t) * ((last.slope + d2 - d1) / (last.slope - first.slope + 2 * d2));
+  const double t = last.t - (last.t - first.t) * ((last.slope + d2 - d1) / (last.slope - first.slope + 2 * d2));
   return std::min(std::max(t, low), high);
 }
 

@@ -153,10 +153,14 @@ void Optimiser::for_each_block(const Vector& grad, const std::vector<OptimiserSt
     const auto dispatch = [&]<typename T>(T type) {
       const auto rule = [&]<typename Rule>(Rule*) { call(type, Rule(options_, steps[m], range.decays)); };
       switch (options_.kind) {
-        case OptimiserKind::adam: return rule(static_cast<AdamRule<T, false>*>(nullptr));
-        case OptimiserKind::adamw: return rule(static_cast<AdamRule<T, true>*>(nullptr));
-        case OptimiserKind::rmsprop: return rule(static_cast<RmspropRule<T>*>(nullptr));
-        default: break;
+        case OptimiserKind::adam:
+          return rule(static_cast<AdamRule<T, false>*>(nullptr));
+        case OptimiserKind::adamw:
+          return rule(static_cast<AdamRule<T, true>*>(nullptr));
+        case OptimiserKind::rmsprop:
+          return rule(static_cast<RmspropRule<T>*>(nullptr));
+        default:
+          break;
       }
       if (options_.nesterov) return rule(static_cast<SgdRule<T, true>*>(nullptr));
       rule(static_cast<SgdRule<T, false>*>(nullptr));

@@ -97,7 +97,7 @@ class Trainer {
   std::optional<Vector> gradient_sum_, buffers_before_;  // of a step of several batches
   const Vector* pending_buffers_ = nullptr;              // statistics after the last batch
   std::optional<Vector> trial_buffers_;                  // of L-BFGS: the buffers of the members under way
-  std::vector<std::vector<int32_t>> order_;  // of the epoch order_epoch_, per member
+  std::vector<std::vector<int32_t>> order_;              // of the epoch order_epoch_, per member
   int64_t order_epoch_ = -1;
   Clock::time_point start_ = Clock::now(), reported_{};
   int64_t samples_ = 0;

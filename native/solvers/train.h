@@ -44,9 +44,9 @@ struct TrainOptions {
   const Vector* momentum = nullptr;  // (1, steps) float64: of SGD and RMSprop, or beta1
   OptimiserOptions optimiser;
   LbfgsOptions lbfgs;
-  double clip = 0;            // largest norm of a member's gradient; 0: any
-  double average_decay = 0;   // of `average`
-  int64_t accumulate = 1;     // batches whose gradients make one step
+  double clip = 0;           // largest norm of a member's gradient; 0: any
+  double average_decay = 0;  // of `average`
+  int64_t accumulate = 1;    // batches whose gradients make one step
   // How the published zoos accumulated: batches that are left over at the end of an epoch go into the first step of the
   // next one, every batch has weight 1 / accumulate, and the losses of the history are divided by it too.
   bool carry_leftover = false;
