@@ -7,12 +7,13 @@ import { evaluate, preparePINN, zoos } from '../dist/index.js';
 
 const { values } = parseArgs({
   options: {
-    steps: { type: 'string', default: '5000' },
+    steps: { type: 'string', default: '10000' },
     minutes: { type: 'string', default: '1440' },
     threads: { type: 'string', default: '0' },
-    beta: { type: 'string', default: '1,5,10,20,30,50' },
+    beta: { type: 'string', default: '1,5,10,20,30' },
     lr: { type: 'string', default: '0.01,0.1,0.5,1,2' },
     seeds: { type: 'string', default: '0,123,2023' },
+    collocation: { type: 'string', default: '100' },
     out: { type: 'string' },
   },
 });
@@ -28,6 +29,7 @@ process.once('SIGINT', () => stop.abort());
 const timer = setTimeout(() => stop.abort(), Number(values.minutes) * 60_000);
 const run = preparePINN({
   ...zoos.pinnConvection.recipe,
+  collocation: Number(values.collocation),
   beta: members.map(({ beta }) => beta),
   lr: members.map(({ lr }) => lr),
   seeds: members.map(({ seed }) => seed),

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   burgersEquation,
+  convection,
   convectionEquation,
   derivative,
   evaluate,
@@ -77,15 +78,14 @@ describe('a population of networks for convection', () => {
 
   test('loss and error are those of the formula', async () => {
     using run = await trainPINN({ ...settings, epochs: 1, beta: [2, 4], seeds: [0, 1], dtype: 'float64' });
-    const { grid, initial } = (await import('ptmz-native')).convection({ places: 32, times: 16, collocation: 40 });
+    const { grid, initial } = convection({ places: 32, times: 16, collocation: 40 });
     const dict = run.stateDict(1);
     const u = (x: number, t: number) => {
       let h = [x, t];
       for (const i of [0, 1, 2]) {
-        const [w, b] = [dict[`dnn.layers.layer_${i}.weight`]!.data, dict[`dnn.layers.layer_${i}.bias`]!.data];
-        const z = Array.from(b, (bias, k) =>
-          h.reduce((s, hj, j) => s + Number(w[k * h.length + j]) * hj, Number(bias)),
-        );
+        const tensor = (name: string) => dict[`dnn.layers.layer_${i}.${name}`]!.data as Float64Array;
+        const [w, b] = [tensor('weight'), tensor('bias')];
+        const z = Array.from(b, (bias, k) => h.reduce((s, hj, j) => s + w[k * h.length + j]! * hj, bias));
         h = i < 2 ? z.map(Math.tanh) : z;
       }
       return h[0]!;
