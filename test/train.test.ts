@@ -67,7 +67,7 @@ describe('options are checked before any work', () => {
     ['a rate that is text', { lr: '0.1' }, /lr.*'0\.1'/],
     ['a decay of NaN', { weightDecay: NaN }, /weightDecay.*NaN/],
     ['a momentum of two', { momentum: 2 }, /momentum.*2/],
-    ['an unknown optimizer', { optimizer: 'adam' }, /optimizer.*'adam'/],
+    ['an unknown optimizer', { optimizer: 'lion' }, /optimizer.*'lion'/],
     ['an unknown setting of it', { optimizer: { kind: 'adamw', beta: 1 } }, /optimizer.*beta/],
     ['a setting of the other one', { optimizer: { kind: 'sgd', eps: 1 } }, /optimizer.*eps/],
     ['a beta of one', { optimizer: { kind: 'adamw', betas: [0.9, 1] } }, /optimizer\.betas\[1\].*1/],

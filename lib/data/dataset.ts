@@ -55,14 +55,14 @@ export class DataSplit extends Split {
   constructor(source: ImageArrays, classes: number, normalisation?: Normalisation) {
     const [n, channels, height, width] = source.shape;
     const labels = Int32Array.from(source.labels);
-    const { mean, std } = normalisation ?? channelStatistics(source);
+    const used = normalisation ?? channelStatistics(source);
     super([n, channels, height, width], classes, {
       samples: resident(source.images instanceof Uint8Array ? 'uint8' : 'float32', source.images),
       labels: resident('int32', labels),
-      ...{ count: n, channels, plane: height * width, mean: [...mean], deviation: [...std], window: 0, stride: 1 },
+      ...{ count: n, channels, plane: height * width, mean: [...used.mean], deviation: [...used.std], window: 0, stride: 1 },
     });
     this.labels = labels;
-    this.normalisation = { mean, std };
+    this.normalisation = used;
   }
 
   /** SHA-256 of samples, labels, shape and normalisation; computed once. @internal */
