@@ -77,7 +77,7 @@ describe('options are checked before any work', () => {
     ['momentum beside AdamW', { optimizer: 'adamw', momentum: 0.9 }, /momentum is no setting of .*'adamw'/],
     ['a setting twice', { optimizer: { kind: 'sgd' }, weightDecay: 1 }, /weightDecay belongs into optimizer/],
     ['a shuffle that is no boolean', { shuffle: 1 }, /shuffle.*1/],
-    ['an unknown schedule', { schedule: 'step' }, /schedule.*'step'/],
+    ['an unknown schedule', { schedule: 'triangle' }, /schedule.*'triangle'/],
     ['an unknown option', { batchsize: 4 }, /batchsize/],
     ['another element type', { dtype: 'float16' }, /dtype.*'float16'/],
     ['no data', { data: {} }, /data\.train/],

@@ -59,7 +59,15 @@ export class DataSplit extends Split {
     super([n, channels, height, width], classes, {
       samples: resident(source.images instanceof Uint8Array ? 'uint8' : 'float32', source.images),
       labels: resident('int32', labels),
-      ...{ count: n, channels, plane: height * width, mean: [...used.mean], deviation: [...used.std], window: 0, stride: 1 },
+      ...{
+        count: n,
+        channels,
+        plane: height * width,
+        mean: [...used.mean],
+        deviation: [...used.std],
+        window: 0,
+        stride: 1,
+      },
     });
     this.labels = labels;
     this.normalisation = used;

@@ -21,6 +21,7 @@ export {
   type Schedule,
   type ScheduleName,
   type ScheduleTable,
+  type Step,
 } from './schedules.js';
 export {
   prepare,
