@@ -104,6 +104,8 @@ Dataset to_dataset(Napi::Value value, const std::string& name, Borrowed& borrowe
   data.plane = to_int(object.Get("plane"), name + ".plane", 1, INT32_MAX);
   data.mean = to_reals(object.Get("mean"), name + ".mean");
   data.deviation = to_reals(object.Get("deviation"), name + ".deviation");
+  data.window = to_int(object.Get("window"), name + ".window", 0, INT32_MAX);
+  data.stride = to_int(object.Get("stride"), name + ".stride", 1, INT32_MAX);
   data.samples = borrowed.vector(object.Get("samples"), name + ".samples", false);
   data.labels = borrowed.vector(object.Get("labels"), name + ".labels", false);
   return data;
@@ -157,6 +159,17 @@ AugmentOptions to_augment(Napi::Value value) {
   return augment;
 }
 
+OptimiserKind to_optimiser(Napi::Value value) {
+  static const std::map<std::string, OptimiserKind> kinds = {{"sgd", OptimiserKind::sgd},
+                                                             {"adam", OptimiserKind::adam},
+                                                             {"adamw", OptimiserKind::adamw},
+                                                             {"rmsprop", OptimiserKind::rmsprop},
+                                                             {"lbfgs", OptimiserKind::lbfgs}};
+  const auto kind = value.IsString() ? kinds.find(value.As<Napi::String>().Utf8Value()) : kinds.end();
+  if (kind == kinds.end()) throw Error("INVALID_ARGUMENT", "optimizer: expected the name of an optimiser");
+  return kind->second;
+}
+
 Napi::Value train_job(const Napi::CallbackInfo& info) {
   const Napi::Object object = to_object(info[0], "options");
   auto borrowed = std::make_shared<Borrowed>();
@@ -170,6 +183,9 @@ Napi::Value train_job(const Napi::CallbackInfo& info) {
   o.params = required(borrowed->vector(object.Get("params"), "params", true), "params");
   o.velocity = required(borrowed->vector(object.Get("velocity"), "velocity", true), "velocity");
   o.second_moment = borrowed->vector(object.Get("secondMoment"), "secondMoment", true);
+  o.pairs = borrowed->vector(object.Get("pairs"), "pairs", true);
+  o.search = borrowed->vector(object.Get("search"), "search", true);
+  o.average = borrowed->vector(object.Get("average"), "average", true);
   o.buffers = borrowed->vector(object.Get("buffers"), "buffers", true);
   o.state = required(borrowed->vector(object.Get("state"), "state", true), "state");
   o.history = required(borrowed->vector(object.Get("history"), "history", true), "history");
@@ -178,10 +194,18 @@ Napi::Value train_job(const Napi::CallbackInfo& info) {
   o.weight_decay = to_reals(object.Get("weightDecay"), "weightDecay");
   o.lr = required(borrowed->vector(object.Get("lr"), "lr", false), "lr");
   o.momentum = required(borrowed->vector(object.Get("momentum"), "momentum", false), "momentum");
-  o.optimiser.kind = o.second_moment ? OptimiserKind::adamw : OptimiserKind::sgd;
+  o.optimiser.kind = to_optimiser(object.Get("optimizer"));
   o.optimiser.nesterov = to_bool(object.Get("nesterov"), "nesterov");
   o.optimiser.beta2 = to_finite(object.Get("beta2"), "beta2");
   o.optimiser.eps = to_finite(object.Get("eps"), "eps");
+  o.lbfgs.history = to_int(object.Get("historySize"), "historySize", 1, 1 << 20);
+  o.lbfgs.tolerance_grad = to_finite(object.Get("toleranceGrad"), "toleranceGrad");
+  o.lbfgs.tolerance_change = to_finite(object.Get("toleranceChange"), "toleranceChange");
+  o.lbfgs.evaluations = to_int(object.Get("lineSearch"), "lineSearch", 1, INT32_MAX);
+  o.clip = to_finite(object.Get("clip"), "clip");
+  o.average_decay = to_finite(object.Get("averageDecay"), "averageDecay");
+  o.accumulate = to_int(object.Get("accumulate"), "accumulate", 1, INT32_MAX);
+  o.carry_leftover = to_bool(object.Get("carryLeftover"), "carryLeftover");
   o.augment = to_augment(object.Get("augment"));
   o.shuffle = to_bool(object.Get("shuffle"), "shuffle");
   o.classes = to_int(object.Get("classes"), "classes", 1);

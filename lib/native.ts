@@ -111,15 +111,20 @@ export interface NativeBatchProgram {
   >;
 }
 
-/** Samples (N,C,H,W) as uint8 or float32 and labels (N), resident (native/solvers/dataset.h). */
+/**
+ * Samples (N,C,H,W) as uint8 or float32 and labels (N), resident; with a window > 0 tokens and no labels; or neither
+ * (native/solvers/dataset.h).
+ */
 export interface NativeDataset {
-  samples: NativeVector;
-  labels: NativeVector;
+  samples: NativeVector | null;
+  labels: NativeVector | null;
   count: number;
   channels: number;
   plane: number;
   mean: number[];
   deviation: number[];
+  window: number;
+  stride: number;
 }
 
 interface NativeSolverOptions {
@@ -136,10 +141,15 @@ export interface NativeTrainOptions extends NativeSolverOptions {
   train: NativeDataset;
   test: NativeDataset | null;
   params: NativeVector;
-  /** SGD's momentum buffer, AdamW's first moment. */
+  /** Momentum buffer or first moment; of L-BFGS the gradient. */
   velocity: NativeVector;
-  /** Of AdamW; null for SGD. */
+  /** Of optimisers that have one. */
   secondMoment: NativeVector | null;
+  /** Of L-BFGS (native/solvers/lbfgs.h). */
+  pairs: NativeVector | null;
+  search: NativeVector | null;
+  /** Moving average of the parameters. */
+  average: NativeVector | null;
   buffers: NativeVector | null;
   /** float64, per member: steps, epochs, sum of losses, sum of right answers, step at which it froze or -1. */
   state: NativeVector;
@@ -152,9 +162,19 @@ export interface NativeTrainOptions extends NativeSolverOptions {
   /** float64, one number per step: lr one row per member, momentum (AdamW: beta1) one row. */
   lr: NativeVector;
   momentum: NativeVector;
+  optimizer: string;
   nesterov: boolean;
   beta2: number;
   eps: number;
+  historySize: number;
+  toleranceGrad: number;
+  toleranceChange: number;
+  lineSearch: number;
+  /** 0: none. */
+  clip: number;
+  averageDecay: number;
+  accumulate: number;
+  carryLeftover: boolean;
   /** Of images of height x width; zeros leave them as they are. */
   augment: { height: number; width: number; padding: number; flip: number; rotate: number };
   /** Whether every epoch has an order of its own for each member. */

@@ -205,7 +205,7 @@ describe('progress', () => {
             slots: { x: slots.x, y: slots.y, loss: slots.loss, correct: slots.loss },
           },
           tail: null,
-          data: { samples, labels, count, channels: 1, plane: n, mean: [0], deviation: [1] },
+          data: { samples, labels, count, channels: 1, plane: n, mean: [0], deviation: [1], window: 0, stride: 1 },
           members: 1,
           classes: 10,
           threads: 1,

@@ -1,7 +1,7 @@
 /** ResNets: parameter counts, torchvision's names and shapes, first values, checks. */
 import { Graph, models, prepare, resnet, type Model, type ResNetOptions } from 'ptmz-native';
 import { describe, expect, test } from 'vitest';
-import { buildBatch } from '../lib/train/batches.js';
+import { buildBatch } from '../lib/models/trainable.js';
 import { points } from './support/models.js';
 
 function build(model: Model, training = false, batch = 2): Graph {
@@ -99,7 +99,7 @@ function reshaped(model: Model): Model['build'] {
 
 test('loss, gradient and Hessian-vector product are one program, though two biases share a gradient', () => {
   const model = resnet({ depth: 18, width: 2, classes: 10, input: [3, 8, 8] });
-  const { graph, loss } = buildBatch(model, 2, false);
+  const { graph, loss } = buildBatch(model, 2, { training: false });
   using program = graph.compile({ loss, grad: graph.grad(loss), hvp: graph.hvp(loss, graph.direction('v')) });
   expect(program.outputs.map(({ size }) => size)).toEqual([1, graph.params.size, graph.params.size]);
   graph.dispose();

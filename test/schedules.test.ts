@@ -46,10 +46,29 @@ test('settings are checked', () => {
     (schedule: unknown, steps = 5, lr = 0.1) =>
     () =>
       scheduleTable(schedule as Schedule, { steps, lr });
-  expect(make('twocycle')).toThrow(/'onecycle', 'cosine', 'constant' for schedule.*'twocycle'/);
+  expect(make('twocycle')).toThrow(/'onecycle', 'cosine', 'constant', 'step' for schedule.*'twocycle'/);
   expect(make({ kind: 'onecycle', pctStart: 2 })).toThrow(/schedule\.pctStart.*2/);
   expect(make({ kind: 'onecycle', warmup: 2 })).toThrow(/warmup/);
   expect(make({ kind: 'cosine', warmup: -1 })).toThrow(/schedule\.warmup.*-1/);
   expect(make('cosine', 0)).toThrow(/steps.*0/);
   expect(make('cosine', 5, -0.1)).toThrow(/lr.*-0\.1/);
+});
+
+describe('step', () => {
+  test('is MultiStepLR with milestones 6 and 9 of 12 steps, at 0.2 and gamma 0.1', () => {
+    const { lr, momentum } = scheduleTable('step', { steps: 12, lr: 0.2, momentum: 0.8 });
+    // As torch.optim.lr_scheduler gives them.
+    const expected = [...new Array<number>(6).fill(0.2), 0.02, 0.02, 0.02, 0.002, 0.002, 0.002];
+    lr.forEach((rate, step) => expect(rate).toBeCloseTo(expected[step]!, 15));
+    expect(momentum).toEqual(new Array(12).fill(0.8));
+  });
+
+  test('rises to its rate first where it is asked to', () => {
+    const { lr } = scheduleTable({ kind: 'step', milestones: [0.5], gamma: 0.5, warmup: 2 }, { steps: 6, lr: 1 });
+    expect(lr).toEqual([0.5, 1, 1, 0.5, 0.5, 0.5]);
+  });
+
+  test.each([[[0.5, 0.5]], [[0]], [[1.5]]])('milestones %o are refused', (milestones) => {
+    expect(() => scheduleTable({ kind: 'step', milestones }, { steps: 6, lr: 1 })).toThrow(/schedule\.milestones/);
+  });
 });

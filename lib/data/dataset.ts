@@ -1,15 +1,9 @@
 /** Data sets: labelled images that live in native memory, once for all members that train on them. */
-import {
-  callNative,
-  checkArray,
-  checkInteger,
-  checkObject,
-  checkString,
-  invalidArgument,
-  PtmzError,
-} from '../errors.js';
+import { createHash } from 'node:crypto';
+import { callNative, checkArray, checkInteger, checkObject, checkString, invalidArgument } from '../errors.js';
 import { loadNative } from '../load.js';
-import type { NativeDataset, NativeVector } from '../native.js';
+import type { NativeArray, NativeVector } from '../native.js';
+import { Split } from './split.js';
 
 /** Samples, channels, height, width. */
 export type ImageShape = readonly [n: number, channels: number, height: number, width: number];
@@ -41,76 +35,76 @@ export interface ArraysOptions extends ImageArrays {
 }
 
 /** A data set for training; `test` may be missing. */
-export interface DataSet {
+export interface DataSet<S extends Split = DataSplit> {
   readonly name: string;
   readonly classes: number;
-  readonly train: DataSplit;
-  readonly test?: DataSplit;
+  readonly train: S;
+  readonly test?: S;
 }
 
-const disposed = () => new PtmzError('DISPOSED', 'this data split has been disposed of');
+const digestBlock = 2 ** 22;
 
 /** Images and labels, resident in native memory. */
-export class DataSplit implements Disposable {
-  readonly shape: ImageShape;
-  readonly classes: number;
+export class DataSplit extends Split {
+  declare readonly shape: ImageShape;
   readonly labels: Int32Array;
   readonly normalisation: Normalisation;
-  #native: NativeDataset | undefined;
+  #digest: string | undefined;
 
   /** Use {@link arrays} or a reader. The arrays are copied. @internal */
   constructor(source: ImageArrays, classes: number, normalisation?: Normalisation) {
     const [n, channels, height, width] = source.shape;
-    this.shape = [n, channels, height, width];
-    this.classes = classes;
-    this.labels = Int32Array.from(source.labels);
-    this.normalisation = normalisation ?? channelStatistics(source);
-    const bytes = source.images instanceof Uint8Array;
-    this.#native = {
-      samples: resident(bytes ? 'uint8' : 'float32', source.images),
-      labels: resident('int32', this.labels),
-      count: n,
-      channels,
-      plane: height * width,
-      mean: [...this.normalisation.mean],
-      deviation: [...this.normalisation.std],
-    };
+    const labels = Int32Array.from(source.labels);
+    const used = normalisation ?? channelStatistics(source);
+    super([n, channels, height, width], classes, {
+      samples: resident(source.images instanceof Uint8Array ? 'uint8' : 'float32', source.images),
+      labels: resident('int32', labels),
+      ...{
+        count: n,
+        channels,
+        plane: height * width,
+        mean: [...used.mean],
+        deviation: [...used.std],
+        window: 0,
+        stride: 1,
+      },
+    });
+    this.labels = labels;
+    this.normalisation = used;
   }
 
-  /** Number of images. */
-  get count(): number {
-    return this.shape[0];
+  /** SHA-256 of samples, labels, shape and normalisation; computed once. @internal */
+  digest(): string {
+    if (this.#digest !== undefined) return this.#digest;
+    const samples = this.native.samples!;
+    const { shape, normalisation, classes } = this;
+    const hash = createHash('sha256').update(JSON.stringify({ shape, normalisation, classes, dtype: samples.dtype }));
+    const Type = samples.dtype === 'uint8' ? Uint8Array : Float32Array;
+    for (let done = 0; done < samples.size; done += digestBlock) {
+      const part: NativeArray = new Type(Math.min(digestBlock, samples.size - done));
+      callNative(() => samples.read(0, done, part));
+      hash.update(part);
+    }
+    return (this.#digest = hash.update(this.labels).digest('hex'));
   }
 
   /** The pixels of one image, (C,H,W), as they were given. */
   image(index: number): Uint8Array | Float32Array {
     checkInteger('index', index, 0, this.count - 1);
-    const { samples, channels, plane } = this.native;
+    const { channels, plane } = this.native;
+    const samples = this.native.samples!;
     const size = channels * plane;
     const target = samples.dtype === 'uint8' ? new Uint8Array(size) : new Float32Array(size);
     callNative(() => samples.read(0, index * size, target));
     return target;
   }
-
-  /** @internal */
-  get native(): NativeDataset {
-    if (!this.#native) throw disposed();
-    return this.#native;
-  }
-
-  /** Gives the native memory back; a running job keeps it until it ends. */
-  dispose(): void {
-    this.#native?.samples.dispose();
-    this.#native?.labels.dispose();
-    this.#native = undefined;
-  }
-  /** {@link dispose}, for `using`. */
-  [Symbol.dispose](): void {
-    this.dispose();
-  }
 }
 
-function resident(dtype: 'uint8' | 'float32' | 'int32', array: Uint8Array | Float32Array | Int32Array): NativeVector {
+/** @internal */
+export function resident(
+  dtype: 'uint8' | 'float32' | 'int32',
+  array: Uint8Array | Float32Array | Int32Array,
+): NativeVector {
   return callNative(() => {
     const vector = new (loadNative().Vector)(dtype, 1, array.length);
     vector.write(0, 0, array);

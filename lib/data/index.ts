@@ -1,5 +1,14 @@
 /** Data sets and their readers. */
 export {
+  convection,
+  convectionErrors,
+  type ConvectionData,
+  type ConvectionErrors,
+  type ConvectionGrid,
+  type ConvectionOptions,
+  type ConvectionPoints,
+} from './convection.js';
+export {
   arrays,
   DataSplit,
   type ArraysOptions,
@@ -18,15 +27,6 @@ export type { ImageSetOptions } from './imageSet.js';
 export { stl10 } from './stl10.js';
 export { svhn } from './svhn.js';
 export { tinyImageNet, type TinyImageNetOptions } from './tinyImageNet.js';
-export {
-  convection,
-  convectionErrors,
-  type ConvectionData,
-  type ConvectionErrors,
-  type ConvectionGrid,
-  type ConvectionOptions,
-  type ConvectionPoints,
-} from './convection.js';
 export { tokens, TokenSplit, type TokenBatch, type TokenDataSet, type TokensOptions } from './tokens.js';
 export type { DownloadProgress } from './download.js';
 export {
@@ -36,3 +36,5 @@ export {
   type DownloadedData,
 } from './downloadData.js';
 export { tokenise, type TokenisedText, type TokeniseOptions, type TokeniseProgress } from './tokenise.js';
+export { Split } from './split.js';
+export { text, TextSplit, type TextOptions } from './text.js';

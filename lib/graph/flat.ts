@@ -13,7 +13,9 @@ export type Init =
   /** N(0, std^2). */
   | { kind: 'normal'; std: number }
   /** U(-sqrt(6 / fan_in), sqrt(6 / fan_in)), fan_in = product of all axes but the first (He et al. 2015, a = 0). */
-  | { kind: 'kaimingUniform' };
+  | { kind: 'kaimingUniform' }
+  /** These numbers, the same for every member. */
+  | { kind: 'values'; values: ArrayLike<number> };
 
 /** One tensor of a {@link Flat}: its name, place, shape and value. */
 export interface FlatEntry {
@@ -26,6 +28,8 @@ export interface FlatEntry {
   readonly init: Init;
   /** Whether weight decay applies. */
   readonly decay: boolean;
+  /** Whether it is part of a state dict. */
+  readonly persistent: boolean;
 }
 
 const alignment = 64;

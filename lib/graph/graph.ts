@@ -1,6 +1,7 @@
 /** Graph: tensor expressions over named slots, their derivatives, and the step to a program. */
 import {
   callNative,
+  checkBoolean,
   checkInteger,
   checkObject,
   checkOneOf,
@@ -30,7 +31,7 @@ const distributions = ['uniform', 'normal', 'rademacher'] as const;
 export type Distribution = (typeof distributions)[number];
 
 const reserved = ['params', 'buffers', 'key'];
-const inits = ['zeros', 'constant', 'uniform', 'normal', 'kaimingUniform'] as const;
+const inits = ['zeros', 'constant', 'uniform', 'normal', 'kaimingUniform', 'values'] as const;
 
 /** A named flat array of the graph. @internal */
 export interface GraphSlot {
@@ -171,13 +172,22 @@ export class Graph implements Disposable {
     return this.#tensor('params', name, shape, options);
   }
 
-  /** A tensor that is kept with the parameters but not trained (running statistics), in the flat vector `buffers`. */
-  buffer(name: string, shape: Shape, options: { init?: Init } = {}): Value {
-    checkObject('options of buffer', options, ['init']);
+  /**
+   * A tensor that is kept with the parameters but not trained (running statistics), in the flat vector `buffers`. With
+   * `persistent: false` state dicts leave it out (torch's register_buffer).
+   */
+  buffer(name: string, shape: Shape, options: { init?: Init; persistent?: boolean } = {}): Value {
+    checkObject('options of buffer', options, ['init', 'persistent']);
+    checkBoolean('persistent of buffer', options.persistent ?? true);
     return this.#tensor('buffers', name, shape, { ...options, decay: false });
   }
 
-  #tensor(slotName: 'params' | 'buffers', name: string, shape: Shape, options: ParamOptions): Value {
+  #tensor(
+    slotName: 'params' | 'buffers',
+    name: string,
+    shape: Shape,
+    options: ParamOptions & { persistent?: boolean },
+  ): Value {
     const layout = this.#layouts[slotName];
     checkString(`name of a tensor in ${slotName}`, name);
     checkShape(`shape of '${name}'`, shape);
@@ -185,10 +195,13 @@ export class Graph implements Disposable {
       throw invalidArgument(`name of a tensor in ${slotName}`, 'a name that is not taken', name);
     const init = options.init ?? { kind: 'zeros' };
     checkOneOf(`init.kind of '${name}'`, init.kind, inits);
+    if (init.kind === 'values' && init.values.length !== elementCount(shape))
+      throw invalidArgument(`init.values of '${name}'`, `${elementCount(shape)} numbers`, init.values.length);
     const offset = layout.reserve(shape);
     const slot = this.slot(slotName, 'real', layout.size, true);
     const value = this.node('param', [], [slot.index, offset], [], shape);
-    layout.entries.push({ name, offset, shape: [...shape], value, init, decay: options.decay ?? true });
+    const { decay = true, persistent = true } = options;
+    layout.entries.push({ name, offset, shape: [...shape], value, init, decay, persistent });
     return value;
   }
 
@@ -219,6 +232,11 @@ export class Graph implements Disposable {
   /** What {@link update} said last about a buffer; the buffer itself before that. */
   updated(buffer: Value): Value {
     return this.#updates.get(buffer) ?? buffer;
+  }
+
+  /** Whether {@link update} said anything. */
+  get updates(): boolean {
+    return this.#updates.size > 0;
   }
 
   /** The buffers after a step, in the layout of {@link buffers}; those without an update are copied. */

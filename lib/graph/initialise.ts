@@ -26,6 +26,9 @@ function fillEntry(vector: Vector, entry: FlatEntry, stream: number, seeds: read
     case 'normal':
       draw('normal', init.std, 0);
       return;
+    case 'values':
+      for (let row = 0; row < vector.rows; ++row) vector.set(row, Array.from(init.values), offset);
+      return;
     default: {
       const values = new Array<number>(length).fill(init.kind === 'constant' ? init.value : 0);
       for (let row = 0; row < vector.rows; ++row) vector.set(row, values, offset);

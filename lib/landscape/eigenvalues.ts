@@ -1,6 +1,6 @@
 /** Extreme eigenvalues of the Hessian, per member. */
 import { checkInteger, checkNumber, checkOneOf, PtmzError } from '../errors.js';
-import type { DataSplit } from '../data/dataset.js';
+import type { Split } from '../data/split.js';
 import type { Vector } from '../graph/vector.js';
 import { loadNative } from '../load.js';
 import type { Run } from '../train/run.js';
@@ -81,7 +81,7 @@ export interface HessianEigenvalues {
   history: number[][][];
 }
 
-function checkOptions(run: Run, data: DataSplit, options: HessianEigenvaluesOptions) {
+function checkOptions(run: Run, data: Split, options: HessianEigenvaluesOptions) {
   checkMeasure(run, data, options, ['count', 'which', 'method', 'steps', 'tolerance', 'seed', 'start']);
   const method = checkOneOf('method', options.method ?? 'lanczos', methods);
   const lanczos = method === 'lanczos';
@@ -126,7 +126,7 @@ function checkOptions(run: Run, data: DataSplit, options: HessianEigenvaluesOpti
  */
 export async function hessianEigenvalues(
   run: Run,
-  data: DataSplit,
+  data: Split,
   options: HessianEigenvaluesOptions = {},
 ): Promise<HessianEigenvalues> {
   const { stream, ...search } = checkOptions(run, data, options);

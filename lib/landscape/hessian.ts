@@ -1,6 +1,6 @@
 /** Curvature of the loss: Hessian-vector products and the trace, per member, over any number of samples. */
 import { checkNumber, checkOneOf, invalidArgument } from '../errors.js';
-import type { DataSplit } from '../data/dataset.js';
+import type { Split } from '../data/split.js';
 import { Vector } from '../graph/vector.js';
 import { loadNative } from '../load.js';
 import type { Run } from '../train/run.js';
@@ -70,11 +70,7 @@ export interface HessianTrace {
  * const { trace, standardError, samples } = await hessianTrace(run, data.train, { probes: 4, samples: 50 });
  * ```
  */
-export async function hessianTrace(
-  run: Run,
-  data: DataSplit,
-  options: HessianTraceOptions = {},
-): Promise<HessianTrace> {
+export async function hessianTrace(run: Run, data: Split, options: HessianTraceOptions = {}): Promise<HessianTrace> {
   checkMeasure(run, data, options, ['probes', 'method', 'rtol', 'block', 'seed', 'vectors']);
   const probes = checkCount('probes', options.probes, 100);
   const pyhessian = checkOneOf('method', options.method ?? 'hutchinson', methods) === 'pyhessian';
@@ -118,7 +114,7 @@ function traceProgress(fields: number[], eta: Eta): TraceProgress {
  */
 export async function hvp(
   run: Run,
-  data: DataSplit,
+  data: Split,
   directions: Vector,
   options: SampleOptions & { onProgress?: (fraction: number) => void } = {},
 ): Promise<Vector> {

@@ -1,8 +1,9 @@
 /** measureHessian: a native measure of curvature over some samples, from the request that all of them make to its end. */
 import { checkInteger } from '../errors.js';
-import type { DataSplit } from '../data/dataset.js';
+import type { Split } from '../data/split.js';
 import type { NativeJob } from '../native.js';
 import { BatchPrograms, hessianProgram } from '../train/batches.js';
+import { sampleShape, windowOf } from '../models/trainable.js';
 import { awaitJob } from '../train/job.js';
 import { checkJobOptions, parameterRanges, type Run } from '../train/run.js';
 import { checkCount, type SampleOptions } from './options.js';
@@ -21,7 +22,7 @@ export type Eta = (fraction: number) => number;
  */
 export async function measureHessian<Result, Progress>(
   run: Run,
-  data: DataSplit,
+  data: Split,
   options: SampleOptions & { onProgress?: (progress: Progress) => void },
   describe: (fields: number[], eta: Eta) => Progress,
   start: (request: Request, report: Report | undefined) => NativeJob<Result>,
@@ -34,19 +35,21 @@ export async function measureHessian<Result, Progress>(
   return await awaitJob(() => start(request, report), signal);
 }
 
-function hessianRequest(run: Run, data: DataSplit, options: SampleOptions) {
+function hessianRequest(run: Run, data: Split, options: SampleOptions) {
   const count = checkInteger('samples', options.samples ?? data.count, 1, data.count);
   const batchSize = checkCount('batchSize', options.batchSize, 64);
   const job = checkJobOptions(options);
   options.signal?.throwIfAborted();
   const { params, buffers } = run.vectors;
-  const programs = new BatchPrograms(count, batchSize, (batch) => hessianProgram(run.model, batch, run.settings.dtype));
+  const programs = new BatchPrograms(count, batchSize, (batch) =>
+    hessianProgram(run.model, batch, run.settings.dtype, windowOf(data)),
+  );
   const request = {
     ...programs.native,
     data: { ...data.native, count },
     params: params.native,
     buffers: buffers?.native ?? null,
-    classes: run.model.classes,
+    classes: sampleShape(run.model).classes,
     ...job,
   };
   return { programs, request };

@@ -1,6 +1,6 @@
 /** The measures of the landscape by name: what each takes, what it costs and what it gives; a new one is a row here. */
 import { checkOneOf, unexpected } from '../errors.js';
-import type { DataSplit } from '../data/dataset.js';
+import type { Split } from '../data/split.js';
 import type { Run } from '../train/run.js';
 import { hessianEigenvalues, type HessianEigenvaluesOptions, type SpectrumEnd } from './eigenvalues.js';
 import { hessianTrace, type HessianTraceOptions } from './hessian.js';
@@ -48,7 +48,7 @@ interface Metric {
   methods?: readonly string[];
   /** Hessian-vector products of a member, at most. */
   products(run: Run, options: MetricOptions): number;
-  measure(run: Run, data: DataSplit, options: MetricOptions): Promise<Measurement>;
+  measure(run: Run, data: Split, options: MetricOptions): Promise<Measurement>;
 }
 
 /** `both` lists the largest ones, then the smallest. */
@@ -156,7 +156,7 @@ export function chooseMetrics(names: readonly string[], given: MetricOptions): M
  * @throws PtmzError `INVALID_ARGUMENT`, `SHAPE_MISMATCH`, `BUSY`, `DISPOSED`
  * @internal
  */
-export async function checkMetric(name: string, run: Run, data: DataSplit, options: MetricOptions): Promise<void> {
+export async function checkMetric(name: string, run: Run, data: Split, options: MetricOptions): Promise<void> {
   // Every measure looks at its signal after its options and before its work.
   const stop = new Error('checked');
   try {

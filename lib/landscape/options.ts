@@ -1,11 +1,11 @@
 /** Options of the measures of curvature: those that all of them take, and the checks that they share. */
 import { checkInteger, checkObject, invalidArgument, PtmzError } from '../errors.js';
-import { DataSplit } from '../data/dataset.js';
+import { Split } from '../data/split.js';
 import { Vector } from '../graph/vector.js';
 import type { NativeVector } from '../native.js';
 import type { JobOptions } from '../train/job.js';
 import { Run } from '../train/run.js';
-import { checkFits } from '../train/trainer.js';
+import { checkFits } from '../models/trainable.js';
 
 /** The samples over which the Hessian is taken: the Hessian of their mean loss, batch norm in evaluation mode. */
 export interface SampleOptions extends JobOptions {
@@ -18,15 +18,10 @@ export interface SampleOptions extends JobOptions {
 const sharedKeys = ['samples', 'batchSize', 'signal', 'threads', 'memoryLimit', 'onProgress'];
 
 /** The first checks of every measure: the names of its options, `own` and those of all, population and images. @internal */
-export function checkMeasure(
-  run: Run,
-  data: DataSplit,
-  options: { onProgress?: unknown },
-  own: readonly string[],
-): void {
+export function checkMeasure(run: Run, data: Split, options: { onProgress?: unknown }, own: readonly string[]): void {
   checkObject('options', options, [...sharedKeys, ...own]);
   if (!(run instanceof Run)) throw invalidArgument('run', 'a Run', run);
-  if (!(data instanceof DataSplit)) throw invalidArgument('data', 'images such as data.train', data);
+  if (!(data instanceof Split)) throw invalidArgument('data', 'samples such as data.train', data);
   checkFits(run.model, data, 'data');
   const { onProgress } = options;
   if (onProgress !== undefined && typeof onProgress !== 'function')

@@ -1,6 +1,6 @@
 /** The density of the Hessian's eigenvalues, per member. */
 import { checkInteger, checkNumber } from '../errors.js';
-import type { DataSplit } from '../data/dataset.js';
+import type { Split } from '../data/split.js';
 import type { Vector } from '../graph/vector.js';
 import { loadNative } from '../load.js';
 import type { Run } from '../train/run.js';
@@ -80,7 +80,7 @@ export interface Spectrum {
  */
 export async function hessianSpectrum(
   run: Run,
-  data: DataSplit,
+  data: Split,
   options: HessianSpectrumOptions = {},
 ): Promise<Spectrum[]> {
   checkMeasure(run, data, options, ['runs', 'steps', 'bins', 'sigma', 'block', 'seed', 'start']);

@@ -2,7 +2,7 @@
 import { checkBoolean, checkInteger, checkNumber, checkObject, checkOneOf, invalidArgument } from '../errors.js';
 import type { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
-import { attention, dropout, embedding, gelu, layerNorm, linear } from '../nn/index.js';
+import { dropout, embedding, gelu, layerNorm, linear, multiHeadAttention } from '../nn/index.js';
 
 /** What {@link gpt2} takes. */
 export interface GPT2Options {
@@ -72,16 +72,9 @@ class Layers {
 
   /** x (B,T,D) -> (B,T,D): causal attention over heads of size D / heads. */
   attention(name: string, x: Value): Value {
-    const [batch, time, dim] = x.shape as [number, number, number];
-    const { heads } = this.options;
+    const { dim, heads } = this.options;
     const qkv = this.dense(`${name}.c_attn`, x, 3 * dim);
-    const [q, k, v] = [0, 1, 2].map((i) =>
-      qkv
-        .slice(2, i * dim, (i + 1) * dim)
-        .reshape([batch, time, heads, dim / heads])
-        .permute([0, 2, 1, 3]),
-    ) as [Value, Value, Value];
-    const mixed = attention(q, k, v, { causal: true }).permute([0, 2, 1, 3]).reshape([batch, time, dim]);
+    const mixed = multiHeadAttention(qkv, heads, { causal: true });
     return this.drop(this.dense(`${name}.c_proj`, mixed, dim, true));
   }
 

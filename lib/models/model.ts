@@ -32,13 +32,18 @@ export interface Model {
   loss?(logits: Value, labels: Value): Value;
 }
 
+/** Throws unless `value` is the size of an image. @internal */
+export function checkInput(name: string, value: Model['input']): void {
+  if (!Array.isArray(value) || value.length !== 3)
+    throw invalidArgument(name, 'three sizes: channels, height, width', value);
+  value.forEach((size, i) => checkInteger(`${name}[${i}]`, size, 1));
+}
+
 /** Throws unless `value` looks like a model. @internal */
 export function checkModel(value: Model): Model {
   checkObject('model', value);
   checkString('model.name', value.name);
-  if (!Array.isArray(value.input) || value.input.length !== 3)
-    throw invalidArgument('model.input', 'three sizes: channels, height, width', value.input);
-  value.input.forEach((size, i) => checkInteger(`model.input[${i}]`, size, 1));
+  checkInput('model.input', value.input);
   checkInteger('model.classes', value.classes, 1);
   if (typeof value.build !== 'function') throw invalidArgument('model.build', 'a function', value.build);
   return value;

@@ -3,7 +3,7 @@ import { checkInteger, checkObject, checkOneOf, invalidArgument } from '../error
 import type { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
 import { batchNorm, conv2d, linear, maxPool2d } from '../nn/index.js';
-import type { Model } from './model.js';
+import { checkInput, type Model } from './model.js';
 
 /** What {@link resnet} takes. */
 export interface ResNetOptions {
@@ -91,8 +91,7 @@ export function resnet(options: ResNetOptions): Model {
   if (depth !== 18 && depth !== 34 && depth !== 50) throw invalidArgument('depth', 'one of 18, 34, 50', depth);
   checkInteger('width', width, 1, 65536);
   checkInteger('classes', classes, 1);
-  if (!Array.isArray(input) || input.length !== 3) throw invalidArgument('input', 'channels, height and width', input);
-  input.forEach((size, i) => checkInteger(`input[${i}]`, size, 1));
+  checkInput('input', input);
   const stem = checkOneOf('stem', options.stem ?? 'cifar', ['cifar', 'imagenet']);
   const block = depth === 50 ? 'bottleneck' : 'basic';
   return {

@@ -6,6 +6,10 @@ import { elementCount } from '../graph/shape.js';
 /** name -> [offset, shape] of a flat vector without gaps. */
 export type FlatIndex = Record<string, [offset: number, shape: number[]]>;
 
+/** The index under other names. */
+export const renamed = (index: FlatIndex, rename: (name: string) => string): FlatIndex =>
+  Object.fromEntries(Object.entries(index).map(([name, place]) => [rename(name), place]));
+
 /** For each element of the oracle's vector, its position in ours. */
 export function positions(index: FlatIndex, entries: readonly FlatEntry[]): number[] {
   const ours = new Map(entries.map((entry) => [entry.name, entry]));

@@ -56,6 +56,39 @@ export interface GPT2Config {
   t: number;
 }
 
+/** A vision transformer on n images (3,image,image). */
+export interface ViTConfig {
+  kind: string;
+  image: number;
+  patch: number;
+  d: number;
+  heads: number;
+  depth: number;
+  mlp: number;
+  classes: number;
+  n: number;
+}
+
+/** A network for the convection equation, with numbers of points inside, at the start and at the boundary. */
+export interface PinnConfig {
+  kind: string;
+  dims: number[];
+  beta: number;
+  nf: number;
+  ni: number;
+  nb: number;
+}
+
+/** One run of L-BFGS: two numbers from x0, or a network for the convection equation. */
+export interface LbfgsCase {
+  x0?: number[];
+  dims?: number[];
+  beta?: number;
+  seed?: number;
+  params_order?: string[];
+  options: { lr: number; history_size: number; tolerance_grad?: number; tolerance_change?: number };
+}
+
 /** One model case: its weights and expected tensors lie in files of their own. */
 export interface ModelCase {
   id: string;
@@ -95,7 +128,7 @@ export interface Manifest {
   metrics: MetricCase[];
   files: FileCase[];
   /** Schedule tables by id, all in one file; and optimizer runs. */
-  optim: { schedules: { file: string; ids: string[] }; lbfgs: string[] };
+  optim: { schedules: { file: string; ids: string[] }; lbfgs: { file: string; cases: Record<string, LbfgsCase> } };
 }
 
 interface RawManifest {
@@ -103,7 +136,7 @@ interface RawManifest {
   models?: ModelCase[];
   metrics?: MetricCase[];
   files?: FileCase[];
-  optim?: { schedules?: { file: string; ids: string[] }; lbfgs?: { cases?: object } };
+  optim?: { schedules?: { file: string; ids: string[] }; lbfgs?: { file?: string; cases?: Record<string, LbfgsCase> } };
 }
 
 /**
@@ -137,7 +170,7 @@ export function readManifest(directory: string): Manifest {
     files,
     optim: {
       schedules: optim?.schedules ?? { file: '', ids: [] },
-      lbfgs: Object.keys(optim?.lbfgs?.cases ?? {}),
+      lbfgs: { file: optim?.lbfgs?.file ?? '', cases: optim?.lbfgs?.cases ?? {} },
     },
   };
 }

@@ -15,7 +15,7 @@ import { hessianSpectrum } from '../landscape/spectrum.js';
 import type { Model } from '../models/model.js';
 import { resnet } from '../models/resnet.js';
 import { linear } from '../nn/index.js';
-import { buildBatch } from '../train/batches.js';
+import { buildBatch } from '../models/trainable.js';
 import type { Run } from '../train/run.js';
 import { prepare } from '../train/trainer.js';
 import { firstValues, integers, rademacher, uniform } from './hash.js';
@@ -89,7 +89,7 @@ function residualNetwork(c: MetricCase): Subject {
   });
   const images = uniform(c.seed, `${c.id}/x`, count * 3 * size * size, 1.7);
   const data = samples(images, [count, 3, size, size], integers(c.seed, `${c.id}/y`, count, classes), classes);
-  using graph = buildBatch(model, 1, false).graph;
+  using graph = buildBatch(model, 1, { training: false }).graph;
   const hashes = c.weights_sha256 ?? {};
   const keys = Object.keys(hashes);
   const weights: Subject['weights'] = {};
@@ -157,7 +157,7 @@ async function compareDense(c: MetricCase, subject: Subject, comparison: Compari
   const n = comparison.expected('grad').length;
   using run = population(subject, 1);
   const at = positions(run, order);
-  const { graph, loss } = buildBatch(model, data.train.count, false);
+  const { graph, loss } = buildBatch(model, data.train.count, { training: false });
   using _ = graph;
   using program = graph.compile({ loss, grad: graph.grad(loss) }, { dtype: 'float64' });
   const images = Array.from({ length: data.train.count }, (__, i) => [...data.train.image(i)]).flat();

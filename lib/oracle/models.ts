@@ -4,70 +4,25 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PtmzError } from '../errors.js';
 import { readSafetensors } from '../formats/safetensors.js';
-import { Flat } from '../graph/flat.js';
+import { Flat, type FlatEntry } from '../graph/flat.js';
 import { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
-import { gpt2 } from '../models/gpt2.js';
-import { buildLogits, type Model } from '../models/model.js';
-import { resnet } from '../models/resnet.js';
-import { crossEntropy } from '../nn/index.js';
 import type { RealType } from '../train/batches.js';
-import { pick, place, positions } from './flat.js';
-import { firstValues, integers, uniform } from './hash.js';
-import type { GPT2Config, ModelCase, ModelDetail, ResNetConfig } from './manifest.js';
+import { pick, place, positions, renamed } from './flat.js';
+import { firstValues, uniform } from './hash.js';
+import type { ModelCase, ModelDetail } from './manifest.js';
 import { numbers, type CaseResult } from './ops.js';
 import { Reference } from './reference.js';
-import { checkTrajectories, imageBatch } from './trajectories.js';
-
-/** A kind of model: its logits and loss on the batch of step 0, and the model where the trainer can take it. */
-interface Subject {
-  build(graph: Graph, training: boolean): { logits: Value; loss: Value };
-  inputs: Record<string, ArrayLike<number>>;
-  model?: Model;
-}
-
-function residual(c: ModelCase): Subject {
-  const { depth, width, stem, image, n, classes } = c.config as ResNetConfig;
-  const model = resnet({ depth, width, stem, input: [3, image, image], classes });
-  const { images, labels } = imageBatch(c, 0);
-  return {
-    model,
-    inputs: { x: images, y: labels },
-    build(graph, training) {
-      const logits = buildLogits(model, graph, graph.input('x', [n, 3, image, image]), training);
-      return { logits, loss: crossEntropy(logits, graph.input('y', [n], 'index')) };
-    },
-  };
-}
-
-function language(c: ModelCase): Subject {
-  const { vocab, ctx, d, heads, depth, approx, n, t } = c.config as GPT2Config;
-  const model = gpt2({ vocab, block: ctx, dim: d, heads, depth, approximate: approx });
-  const tokens = integers(c.seed, `${c.id}/tok0`, n * (t + 1), vocab);
-  const from = (offset: number) =>
-    Array.from({ length: n * t }, (_, i) => tokens[Math.floor(i / t) * (t + 1) + (i % t) + offset]!);
-  return {
-    inputs: { x: from(0), y: from(1) },
-    build(graph, training) {
-      const logits = model.build(graph, graph.input('x', [n, t], 'index'), { training });
-      return { logits, loss: crossEntropy(logits.reshape([n * t, vocab]), graph.input('y', [n * t], 'index')) };
-    },
-  };
-}
-
-const subjects: Record<string, (c: ModelCase) => Subject> = { resnet: residual, gpt2: language };
-
-/** Whether anything of a case is run. */
-export const runsModel = ({ config }: ModelCase): boolean => Object.hasOwn(subjects, config?.kind);
-
-/** What of a case is not run, in words; undefined for a case that is run in full. */
-export function missingPart(c: ModelCase): string | undefined {
-  const kind = c.config?.kind;
-  if (!runsModel(c)) return `${kind} models`;
-  return kind === 'gpt2' ? 'training steps of gpt2 models' : undefined;
-}
+import { subjects, type Subject } from './subjects.js';
+import { checkTrajectories } from './trajectories.js';
 
 type Weights = (name: string, shape: readonly number[]) => ArrayLike<number>;
+
+/** Points and constants of a problem, which no file of weights holds. */
+function fixedValues({ name, init, persistent }: FlatEntry, subject: Subject): [string, ArrayLike<number>][] {
+  if (persistent) return [];
+  return [[name, init.kind === 'values' ? init.values : subject.inputs[name]!]];
+}
 
 /** Compares everything that one graph gives; `mode` is eval or train. */
 async function checkDerivatives(
@@ -75,31 +30,49 @@ async function checkDerivatives(
   detail: ModelDetail,
   subject: Subject,
   mode: 'eval' | 'train',
-  run: { weights: Weights; dtype: RealType; device: string; reference: Reference },
+  run: {
+    weights: Weights;
+    /** A parameter's name in the oracle. */
+    theirs: (name: string) => string;
+    dtype: RealType;
+    device: string;
+    reference: Reference;
+  },
 ): Promise<void> {
   using graph = new Graph();
-  const { logits, loss } = subject.build(graph, mode === 'train');
+  const { loss, ...others } = subject.build(graph, mode === 'train');
   const v = graph.direction('v');
   const hvp = graph.hvp(loss, v);
-  const outputs: Record<string, Value | Flat> = { logits, loss, grad: graph.grad(loss), hvp, vHv: graph.dot(v, hvp) };
+  const outputs: Record<string, Value | Flat> = {
+    ...others,
+    loss,
+    grad: graph.grad(loss),
+    hvp,
+    vHv: graph.dot(v, hvp),
+  };
   if (mode === 'train') outputs.running = graph.updatedBuffers;
   using program = graph.compile(outputs, { dtype: run.dtype, device: run.device });
   const { params, buffers } = graph;
+  const fixed = new Map(buffers.entries.flatMap((entry) => fixedValues(entry, subject)));
   const inputs: Record<string, number[]> = {
     params: place(params.entries, params.size, run.weights),
     v: place(params.entries, params.size, (name, shape) =>
       uniform(
         c.seed,
-        `${c.id}/v/${name}`,
+        `${c.id}/v/${run.theirs(name)}`,
         shape.reduce((a, b) => a * b, 1),
       ),
     ),
-    buffers: place(buffers.entries, buffers.size, run.weights),
+    buffers: place(buffers.entries, buffers.size, (name, shape) => fixed.get(name) ?? run.weights(name, shape)),
   };
   for (const [name, values] of Object.entries(subject.inputs)) inputs[name] = Array.from(values);
   const known = Object.fromEntries(program.inputs.map(({ name }) => [name, inputs[name]!]));
   const results = await program.run(known, { members: 1 });
-  const [theta, running] = [positions(detail.index, params.entries), positions(detail.running_index, buffers.entries)];
+  const theta = positions(detail.index, params.entries);
+  const running = positions(
+    detail.running_index,
+    buffers.entries.filter(({ persistent }) => persistent),
+  );
   for (const [name, vector] of Object.entries(results)) {
     const own = vector.toArray();
     vector.dispose();
@@ -125,15 +98,21 @@ function weightsByFormula(c: ModelCase, { weights_sha256: hashes }: ModelDetail)
 }
 
 async function runCase(c: ModelCase, directory: string, device: string) {
-  const detail = JSON.parse(readFileSync(join(directory, c.detail), 'utf8')) as ModelDetail;
-  const weights = c.weights === 'formula' ? weightsByFormula(c, detail) : storedWeights(join(directory, c.weights));
-  const reference = new Reference(c, readSafetensors(join(directory, c.ref)), detail.digests);
+  const stored = JSON.parse(readFileSync(join(directory, c.detail), 'utf8')) as ModelDetail;
   const subject = subjects[c.config.kind]!(c);
+  const { rename = (name: string) => name } = subject;
+  const detail = { ...stored, index: renamed(stored.index, rename) };
+  const names = new Map(Object.keys(stored.index).map((name) => [rename(name), name]));
+  const theirs = (name: string) => names.get(name) ?? name;
+  const theirWeights =
+    c.weights === 'formula' ? weightsByFormula(c, stored) : storedWeights(join(directory, c.weights));
+  const weights: Weights = (name, shape) => theirWeights(theirs(name), shape);
+  const reference = new Reference(c, readSafetensors(join(directory, c.ref)), stored.digests);
   for (const dtype of ['float64', 'float32'] as const) {
     for (const mode of ['eval', 'train'] as const)
       if (reference.has(`${mode}.loss`))
-        await checkDerivatives(c, detail, subject, mode, { weights, dtype, device, reference });
-    if (subject.model) await checkTrajectories(c, detail, subject.model, weights, dtype, reference);
+        await checkDerivatives(c, detail, subject, mode, { weights, theirs, dtype, device, reference });
+    await checkTrajectories(c, detail, subject, weights, dtype, reference);
   }
   return reference.checks;
 }

@@ -1,35 +1,13 @@
 /** Trajectories: the first steps of SGD and AdamW on a model case, by the trainer that everyone uses. */
-import { arrays } from '../data/dataset.js';
-import type { Model } from '../models/model.js';
 import type { RealType } from '../train/batches.js';
 import type { Optimizer } from '../train/optimizers.js';
 import type { Run } from '../train/run.js';
-import { prepare } from '../train/trainer.js';
-import { pick, place, positions } from './flat.js';
-import { integers, uniform } from './hash.js';
-import type { ModelCase, ModelDetail, ResNetConfig } from './manifest.js';
-import type { Reference } from './reference.js';
 import type { ScheduleName } from '../train/schedules.js';
-
-/** Images (n,3,image,image) and labels (n) of a step. */
-export function imageBatch(c: ModelCase, step: number): { images: Float32Array; labels: number[] } {
-  const { n, image, classes } = c.config as ResNetConfig;
-  return {
-    images: uniform(c.seed, `${c.id}/x${step}`, n * 3 * image * image, 1.7),
-    labels: integers(c.seed, `${c.id}/y${step}`, n, classes),
-  };
-}
-
-/** The batches of all steps, in order, neither shuffled nor normalised. */
-function batches(c: ModelCase, steps: number) {
-  const all = Array.from({ length: steps }, (_, step) => imageBatch(c, step));
-  const images = new Float32Array(steps * all[0]!.images.length);
-  all.forEach((batch, step) => images.set(batch.images, step * batch.images.length));
-  const { n, image, classes } = c.config as ResNetConfig;
-  const shape = [steps * n, 3, image, image] as const;
-  const labels = all.flatMap((batch) => batch.labels);
-  return arrays({ images, shape, labels, classes, normalise: { mean: [0, 0, 0], std: [1, 1, 1] } });
-}
+import { prepare, type TrainOptions } from '../train/trainer.js';
+import { pick, place, positions } from './flat.js';
+import type { ModelCase, ModelDetail } from './manifest.js';
+import type { Reference } from './reference.js';
+import type { Subject } from './subjects.js';
 
 interface Trajectory {
   name: 'sgd' | 'adamw';
@@ -79,26 +57,28 @@ async function stepLosses(run: Run, steps: number): Promise<number[]> {
 export async function checkTrajectories(
   c: ModelCase,
   detail: ModelDetail,
-  model: Model,
+  subject: Subject,
   weights: (name: string, shape: readonly number[]) => ArrayLike<number>,
   dtype: RealType,
   reference: Reference,
 ): Promise<void> {
   for (const { name, steps, totalSteps, ...settings } of trajectories(c)) {
-    const data = batches(c, steps);
-    const [batchSize, epochs] = [data.train.count / steps, totalSteps / steps];
-    using run = prepare({ model, data, batchSize, epochs, seeds: [0], dtype, shuffle: false, ...settings });
-    using _ = data.train;
+    const epochs = totalSteps / steps;
+    // The oracle's weight decay pulls on every parameter.
+    const options = { ...subject.samples(steps), ...settings, epochs, seeds: [0], dtype, decay: 'all' as const };
+    using run = prepare(options as TrainOptions);
+    using _ = run.data.train;
     const { params, buffers, velocity, secondMoment } = run.vectors;
+    const running = run.layout.buffers.filter(({ persistent }) => persistent);
     params.set(0, place(run.layout.params, params.size, weights));
-    buffers?.set(0, place(run.layout.buffers, buffers.size, weights));
+    if (running.length > 0) buffers!.set(0, place(running, buffers!.size, weights));
     const losses = await stepLosses(run, steps);
     const [schedule, at] = [run.schedules[0]!, positions(detail.index, run.layout.params)];
     const check = (tensor: string, own: ArrayLike<number>) => reference.check(`${name}.${tensor}`, dtype, own);
     check('losses', losses);
     check('lr', schedule.lr.slice(0, steps));
     check('params', pick(params.toArray(), at));
-    if (buffers) check('running', pick(buffers.toArray(), positions(detail.running_index, run.layout.buffers)));
+    if (running.length > 0) check('running', pick(buffers!.toArray(), positions(detail.running_index, running)));
     if (name === 'sgd') {
       check('momentum', schedule.momentum.slice(0, steps));
       check('buf', pick(velocity.toArray(), at));

@@ -1,33 +1,13 @@
 /** BatchProgram: a model's graph compiled for one batch size, with its vectors, in the form that solvers take. */
 import type { Flat } from '../graph/flat.js';
-import { Graph } from '../graph/graph.js';
 import type { Program } from '../graph/program.js';
 import type { Value } from '../graph/value.js';
 import type { Vector } from '../graph/vector.js';
-import { buildLogits, type Model } from '../models/model.js';
+import { buildBatch, type BatchMode, type Trainable } from '../models/trainable.js';
 import type { NativeBatchProgram } from '../native.js';
-import { crossEntropy } from '../nn/index.js';
 
 /** The element type of parameters and of all arithmetic. */
 export type RealType = 'float32' | 'float64';
-
-/** A model's loss on one batch as a graph; `correct` counts right answers. */
-export interface BatchGraph {
-  graph: Graph;
-  loss: Value;
-  correct: Value;
-}
-
-/** @internal */
-export function buildBatch(model: Model, batch: number, training: boolean): BatchGraph {
-  const graph = new Graph();
-  const x = graph.input('x', [batch, ...model.input]);
-  const y = graph.input('y', [batch], 'index');
-  const logits = buildLogits(model, graph, x, training);
-  const loss = model.loss ? model.loss(logits, y) : crossEntropy(logits, y);
-  const correct = logits.argmax(1).cast().eq(y.cast()).sum();
-  return { graph, loss, correct };
-}
 
 /** The role of a slot for the solver, by the slot's name. */
 const roles = {
@@ -120,35 +100,44 @@ export interface PopulationVectors {
 
 /** Loss, right answers, gradient and next running statistics of one training batch per member. @internal */
 export function trainingProgram(
-  model: Model,
+  model: Trainable,
   batch: number,
   dtype: RealType,
   vectors: PopulationVectors,
+  mode: Omit<BatchMode, 'training'> = {},
 ): BatchProgram {
-  const { graph, loss, correct } = buildBatch(model, batch, true);
+  const { graph, loss, correct } = buildBatch(model, batch, { ...mode, training: true });
   using _ = graph;
-  const outputs: Record<string, Value | Flat> = { loss, correct, grad: graph.grad(loss) };
-  if (vectors.buffers) outputs['nextBuffers'] = graph.updatedBuffers;
-  const program = graph.compile(outputs, { dtype, varying: ['x', 'y', 'params', 'buffers', 'key'] });
+  const outputs: Record<string, Value | Flat> = { loss, grad: graph.grad(loss), ...(correct && { correct }) };
+  if (graph.updates) outputs['nextBuffers'] = graph.updatedBuffers;
+  const samples = [...graph.slots.keys()].filter((name) => name === 'x' || name === 'y');
+  const program = graph.compile(outputs, { dtype, varying: [...samples, 'params', 'buffers', 'key'] });
   return new BatchProgram(program, batch, vectors.params.rows, { ...vectors });
 }
 
-/** Loss and right answers of every member on one shared batch, in evaluation mode. @internal */
+/** Loss and right answers of every member on one shared batch, in evaluation mode; or the error of a problem. @internal */
 export function evaluationProgram(
-  model: Model,
+  model: Trainable,
   batch: number,
   dtype: RealType,
   vectors: PopulationVectors,
+  mode: Omit<BatchMode, 'training'> & { part?: 'loss' | 'error' } = {},
 ): BatchProgram {
-  const { graph, loss, correct } = buildBatch(model, batch, false);
+  const { graph, loss, correct, error } = buildBatch(model, batch, { ...mode, training: false });
   using _ = graph;
-  const program = graph.compile({ loss, correct }, { dtype, varying: ['params', 'buffers', 'key'] });
+  const outputs = mode.part === 'error' ? { loss: error! } : { loss, ...(correct && { correct }) };
+  const program = graph.compile(outputs, { dtype, varying: ['params', 'buffers', 'key'] });
   return new BatchProgram(program, batch, vectors.params.rows, { ...vectors });
 }
 
 /** Hessian-vector products of one member with many directions on one batch, in evaluation mode. @internal */
-export function hessianProgram(model: Model, batch: number, dtype: RealType): BatchProgram {
-  const { graph, loss } = buildBatch(model, batch, false);
+export function hessianProgram(
+  model: Trainable,
+  batch: number,
+  dtype: RealType,
+  mode: Omit<BatchMode, 'training'> = {},
+): BatchProgram {
+  const { graph, loss } = buildBatch(model, batch, { ...mode, training: false });
   using _ = graph;
   const hv = graph.hvp(loss, graph.direction('v'));
   const program = graph.compile({ hv }, { dtype, varying: ['v'] });

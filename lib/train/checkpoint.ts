@@ -19,6 +19,7 @@ import { byTorchName, bytesOf, toStored, type StoredTensor, type TensorArray } f
 import type { FlatEntry } from '../graph/flat.js';
 import type { Vector } from '../graph/vector.js';
 import { loadNative } from '../load.js';
+import { sampleShape } from '../models/trainable.js';
 import type { Run, RunSettings } from './run.js';
 
 /** Raised when a reader of this version could no longer understand what a later one writes. */
@@ -66,7 +67,8 @@ const sha256 = (bytes: Uint8Array | string) => createHash('sha256').update(bytes
 function runIdentity(run: Run): RunIdentity {
   const { model, data, ...settings } = run.settings;
   const shapes = (entries: readonly FlatEntry[]) => entries.map(({ name, shape }) => ({ name, shape: [...shape] }));
-  const { name, input, classes } = model;
+  const { name } = model;
+  const { input, classes } = sampleShape(model);
   const [params, buffers] = [shapes(run.layout.params), shapes(run.layout.buffers)];
   return { settings, model: { name, input, classes, params, buffers }, data: dataIdentity(data) };
 }
@@ -236,7 +238,8 @@ export function restore(run: Run, { path, members, state }: Checkpoint): void {
   };
   const { params, buffers } = run.vectors;
   const put = (vector: Vector, entries: readonly FlatEntry[], m: number) => {
-    for (const { name, shape, offset } of entries) {
+    // What is not persistent follows from the settings and the model.
+    for (const { name, shape, offset } of entries.filter(({ persistent }) => persistent)) {
       const length = shape.reduce((product, size) => product * size, 1);
       vector.set(m, take(members[m]!, name, length) as Float32Array, offset);
     }

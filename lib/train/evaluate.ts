@@ -1,10 +1,10 @@
-/** Evaluation of a run on any images. */
+/** Evaluation of a run on any samples. */
 import { checkObject, invalidArgument } from '../errors.js';
-import { DataSplit } from '../data/dataset.js';
+import { Split } from '../data/split.js';
 import { loadNative } from '../load.js';
 import { awaitJob, type JobOptions } from './job.js';
 import { checkJobOptions, Run } from './run.js';
-import { checkFits } from './trainer.js';
+import { checkFits, sampleShape } from '../models/trainable.js';
 
 /** One value per member. */
 export interface Evaluation {
@@ -26,17 +26,23 @@ export interface Evaluation {
  */
 export async function evaluate(
   run: Run,
-  data: DataSplit,
+  data: Split,
   options: JobOptions & { onProgress?: (fraction: number) => void } = {},
 ): Promise<Evaluation> {
   if (!(run instanceof Run)) throw invalidArgument('run', 'a Run', run);
-  if (!(data instanceof DataSplit)) throw invalidArgument('data', 'images such as data.train', data);
+  if (!(data instanceof Split)) throw invalidArgument('data', 'samples such as data.train', data);
   checkObject('options', options, ['signal', 'threads', 'memoryLimit', 'onProgress']);
   checkFits(run.model, data, 'data');
   const job = checkJobOptions(options);
   const { onProgress } = options;
-  const programs = run.evaluationPrograms(data.count).native;
-  const request = { ...programs, data: data.native, members: run.members, classes: run.model.classes, ...job };
+  const programs = run.evaluationPrograms(data).native;
+  const request = {
+    ...programs,
+    data: data.native,
+    members: run.members,
+    classes: sampleShape(run.model).classes,
+    ...job,
+  };
   return awaitJob(
     () => loadNative().evaluate(request, onProgress && (([fraction]) => onProgress(fraction!))),
     options.signal,

@@ -3,8 +3,12 @@ export type { Augment } from './augment.js';
 export type { RealType } from './batches.js';
 export { evaluate, type Evaluation } from './evaluate.js';
 export type { JobOptions } from './job.js';
+export { trainGPT2, type TrainGPT2Options } from './trainGPT2.js';
+export { preparePINN, trainPINN, type TrainPINNOptions } from './trainPINN.js';
+export { trainViT, type TrainViTOptions } from './trainViT.js';
+export { zoos, type Zoo, type ZooAxis } from './zoos.js';
 export { prepareResNet, trainResNet, type TrainResNetOptions } from './presets.js';
-export type { AdamW, Optimizer, OptimizerName, OptimizerSettings, SGD } from './optimizers.js';
+export type { Adam, AdamW, LBFGS, Optimizer, OptimizerName, OptimizerSettings, RMSprop, SGD } from './optimizers.js';
 export type { EpochRecord, TrainProgress } from './progress.js';
 export { loadRun, type LoadRunOptions } from './loadRun.js';
 export { loadStateDict } from './loadState.js';
@@ -18,5 +22,13 @@ export {
   type Schedule,
   type ScheduleName,
   type ScheduleTable,
+  type Step,
 } from './schedules.js';
-export { prepare, train, type TrainJobOptions, type TrainOptions } from './trainer.js';
+export {
+  prepare,
+  train,
+  type ProblemTrainOptions,
+  type TrainJobOptions,
+  type TrainOptions,
+  type TrainSettings,
+} from './trainer.js';

@@ -1,21 +1,25 @@
 /** Loading of saved runs. */
 import type { DataSet } from '../data/dataset.js';
+import type { Split } from '../data/split.js';
+import type { TextSplit } from '../data/text.js';
 import { dataIdentity, type DataIdentity } from '../data/identity.js';
 import { findSource, openData } from '../data/registry.js';
 import { checkObject, checkString, PtmzError } from '../errors.js';
 import type { Model } from '../models/model.js';
 import { resnet } from '../models/resnet.js';
+import { checkTrainable, isProblem, type Trainable } from '../models/trainable.js';
+import { parseViTName, vit } from '../models/vit.js';
 import { currentBuild, restore, type Checkpoint, type CheckpointManifest } from './checkpoint.js';
 import { newestCheckpoint } from './checkpoints.js';
 import type { Run } from './run.js';
-import { checkDataSet, prepare } from './trainer.js';
+import { checkDataSet, prepareSettings } from './trainer.js';
 
 /** What {@link loadRun} takes. */
 export interface LoadRunOptions {
   /** The data set of the run; may be left out for `digits()` and `fashionMnist()`. */
-  data?: DataSet;
-  /** The model of the run; may be left out for a ResNet. */
-  model?: Model;
+  data?: DataSet | DataSet<TextSplit>;
+  /** The model of the run; may be left out for a ResNet and a vision transformer. */
+  model?: Trainable;
 }
 
 type Stored = CheckpointManifest['model'];
@@ -29,7 +33,7 @@ async function dataFor({ name, train, test }: DataIdentity): Promise<DataSet> {
   return openData(source, { train: train.count, test: test?.count });
 }
 
-function checkSameData(path: string, stored: DataIdentity, given: DataSet): void {
+function checkSameData(path: string, stored: DataIdentity, given: DataSet<Split>): void {
   const actual = dataIdentity(given);
   for (const split of ['train', 'test'] as const) {
     if (stored[split]?.sha256 === actual[split]?.sha256) continue;
@@ -47,10 +51,13 @@ function checkSameData(path: string, stored: DataIdentity, given: DataSet): void
 
 function modelFor({ name, input, classes }: Stored): Model {
   const match = /^resnet(18|34|50)-w(\d+)(-imagenet)?$/.exec(name);
+  const shape = { input: input as Model['input'], classes };
+  const options = parseViTName(name);
+  if (options) return vit({ ...options, ...shape });
   if (!match) throw new PtmzError('INVALID_ARGUMENT', `Expected the model '${name}' of the run as options.model`);
   const depth = Number(match[1]) as 18 | 34 | 50;
   const stem = match[3] ? 'imagenet' : 'cifar';
-  return resnet({ depth, width: Number(match[2]), input: input as Model['input'], classes, stem });
+  return resnet({ depth, width: Number(match[2]), stem, ...shape });
 }
 
 function checkSameModel(path: string, stored: Stored, run: Run): void {
@@ -68,6 +75,15 @@ function checkSameModel(path: string, stored: Stored, run: Run): void {
         `${actual[at] ?? 'none'}`,
     );
   }
+}
+
+/** The data of the run; undefined for a problem, which has its own. */
+async function dataOf(path: string, { data: stored }: CheckpointManifest, model: Trainable, options: LoadRunOptions) {
+  if (isProblem(model)) return undefined;
+  const given: DataSet<Split> = options.data ? checkDataSet<Split>(options.data) : await dataFor(stored);
+  checkSameData(path, stored, given);
+  // The name is part of the run's identity; that of a folder of images changes when it is moved.
+  return given.name === stored.name ? given : { ...given, name: stored.name };
 }
 
 /** What a user should know: where the run comes from, and whether its numbers go on bit for bit. */
@@ -107,13 +123,11 @@ export async function loadRun(directory: string, options: LoadRunOptions = {}): 
   checkObject('options', options, ['data', 'model']);
   const { checkpoint, damaged } = newestCheckpoint(directory);
   const { path, manifest } = checkpoint;
-  const given = options.data ? checkDataSet(options.data) : await dataFor(manifest.data);
-  checkSameData(path, manifest.data, given);
-  // The name is part of the run's identity; that of a folder of images changes when it is moved.
-  const data = given.name === manifest.data.name ? given : { ...given, name: manifest.data.name };
-  const run = prepare({ ...manifest.settings, data, model: options.model ?? modelFor(manifest.model) });
+  const model = checkTrainable(options.model ?? modelFor(manifest.model));
+  const run = prepareSettings({ ...manifest.settings, model, data: await dataOf(path, manifest, model, options) });
   try {
     checkSameModel(path, manifest.model, run);
+    if (isProblem(model)) checkSameData(path, manifest.data, run.data);
     restore(run, checkpoint);
     run.warnings = warningsOf(checkpoint, damaged);
   } catch (error) {

@@ -1,7 +1,8 @@
-/** Optimizers: SGD and AdamW with torch's settings and defaults, checked before training starts. */
+/** Optimizers with torch's settings and defaults, checked before training starts. */
 import {
   checkArray,
   checkBoolean,
+  checkInteger,
   checkNumber,
   checkObject,
   checkOneOf,
@@ -20,28 +21,75 @@ export interface SGD {
   weightDecay?: number | readonly number[];
 }
 
-/** torch.optim.AdamW: decoupled weight decay and bias correction. */
-export interface AdamW {
-  kind: 'adamw';
+/** Settings of torch.optim.Adam and AdamW. */
+interface Moments {
   /** Of the averages of gradient and squared gradient; a OneCycle schedule cycles the first. Default [0.9, 0.999]. */
   betas?: readonly [number, number];
   /** Default 1e-8. */
   eps?: number;
+}
+
+/** torch.optim.Adam. */
+export interface Adam extends Moments {
+  kind: 'adam';
+  /** L2, added to the gradient; one number, or one per member; default 0. */
+  weightDecay?: number | readonly number[];
+}
+
+/** torch.optim.AdamW: decoupled weight decay and bias correction. */
+export interface AdamW extends Moments {
+  kind: 'adamw';
   /** Each step shrinks the parameters by lr x weightDecay; one number, or one per member; default 0.01. */
   weightDecay?: number | readonly number[];
 }
 
+/** torch.optim.RMSprop, not centred. */
+export interface RMSprop {
+  kind: 'rmsprop';
+  /** Of the average of the squared gradient; default 0.99. */
+  alpha?: number;
+  /** Default 1e-8. */
+  eps?: number;
+  /** Where the schedule does not set it; default 0. */
+  momentum?: number;
+  /** L2, added to the gradient; one number, or one per member; default 0. */
+  weightDecay?: number | readonly number[];
+}
+
+/**
+ * torch.optim.LBFGS with the strong Wolfe line search, each member with a line search of its own. One step of the
+ * training is one iteration: a direction, and as many evaluations as its line search needs. A member whose gradient,
+ * step or change of the loss falls below a tolerance is done and keeps its parameters.
+ */
+export interface LBFGS {
+  kind: 'lbfgs';
+  /** Pairs of steps and gradient changes that are kept; default 100. */
+  historySize?: number;
+  /** On the largest element of the gradient; default 1e-7. */
+  toleranceGrad?: number;
+  /** On the largest element of a step, the change of the loss and the slope; default 1e-9. */
+  toleranceChange?: number;
+  /** Evaluations of a line search at most, beside the first; default 25. */
+  lineSearch?: number;
+}
+
 /** An optimizer with its settings. Weight decay leaves out parameters with `decay: false`. */
-export type Optimizer = SGD | AdamW;
+export type Optimizer = SGD | Adam | AdamW | RMSprop | LBFGS;
 /** An optimizer with its default settings. */
 export type OptimizerName = Optimizer['kind'];
 
+interface Decay {
+  weightDecay: readonly number[];
+}
+type Adaptive = { betas: readonly [number, number]; eps: number } & Decay;
 /** All settings, weight decay per member. @internal */
 export type OptimizerSettings =
-  | { kind: 'sgd'; momentum: number; nesterov: boolean; weightDecay: readonly number[] }
-  | { kind: 'adamw'; betas: readonly [number, number]; eps: number; weightDecay: readonly number[] };
+  | ({ kind: 'sgd'; momentum: number; nesterov: boolean } & Decay)
+  | ({ kind: 'adam' | 'adamw' } & Adaptive)
+  | ({ kind: 'rmsprop'; alpha: number; eps: number; momentum: number } & Decay)
+  | ({ kind: 'lbfgs' } & Required<Omit<LBFGS, 'kind'>>);
 
-/** The short forms of SGD's settings beside `optimizer`. @internal */
+/** The short forms of settings beside `optimizer`. @internal */
 export interface OptimizerOptions {
   optimizer?: OptimizerName | Optimizer;
   weightDecay?: number | readonly number[];
@@ -49,7 +97,14 @@ export interface OptimizerOptions {
   nesterov?: boolean;
 }
 
-const kinds = ['sgd', 'adamw'] as const;
+const kinds = ['sgd', 'adam', 'adamw', 'rmsprop', 'lbfgs'] as const;
+const settingNames = {
+  sgd: ['momentum', 'nesterov', 'weightDecay'],
+  adam: ['betas', 'eps', 'weightDecay'],
+  adamw: ['betas', 'eps', 'weightDecay'],
+  rmsprop: ['alpha', 'eps', 'momentum', 'weightDecay'],
+  lbfgs: ['historySize', 'toleranceGrad', 'toleranceChange', 'lineSearch'],
+} as const satisfies Record<OptimizerName, readonly string[]>;
 
 /** One number per member. @internal */
 export function perMember(name: string, value: number | readonly number[], members: number): number[] {
@@ -58,32 +113,57 @@ export function perMember(name: string, value: number | readonly number[], membe
   return value.map((number, m) => checkNumber(`${name}[${m}]`, number, 0, Number.MAX_VALUE));
 }
 
-function checkSGD(prefix: string, { momentum = 0.9, nesterov = false, weightDecay = 0 }: SGD, members: number) {
-  return {
-    kind: 'sgd',
-    momentum: checkNumber(`${prefix}momentum`, momentum, 0, 1),
-    nesterov: checkBoolean(`${prefix}nesterov`, nesterov),
-    weightDecay: perMember(`${prefix}weightDecay`, weightDecay, members),
-  } as const;
+function checkBelowOne(name: string, value: number): number {
+  checkNumber(name, value, 0, 1);
+  if (value === 1) throw invalidArgument(name, 'a number below 1', value);
+  return value;
 }
 
-function checkAdamW(prefix: string, { betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0.01 }: AdamW, members: number) {
-  checkArray(`${prefix}betas`, betas, 2);
-  for (const i of [0, 1] as const) {
-    checkNumber(`${prefix}betas[${i}]`, betas[i], 0, 1);
-    if (betas[i] === 1) throw invalidArgument(`${prefix}betas[${i}]`, 'a number below 1', betas[i]);
+function complete(prefix: string, given: Optimizer, members: number): OptimizerSettings {
+  const name = (setting: string) => `${prefix}${setting}`;
+  const decay = (value: number | readonly number[]) => ({
+    weightDecay: perMember(name('weightDecay'), value, members),
+  });
+  const number = (setting: string, value: number, max = Number.MAX_VALUE) => checkNumber(name(setting), value, 0, max);
+  const { kind } = given;
+  if (kind === 'sgd') {
+    const { momentum = 0.9, nesterov = false, weightDecay = 0 } = given;
+    return {
+      kind,
+      momentum: number('momentum', momentum, 1),
+      nesterov: checkBoolean(name('nesterov'), nesterov),
+      ...decay(weightDecay),
+    };
   }
-  return {
-    kind: 'adamw',
-    betas: [betas[0], betas[1]],
-    eps: checkNumber(`${prefix}eps`, eps, 0, Number.MAX_VALUE),
-    weightDecay: perMember(`${prefix}weightDecay`, weightDecay, members),
-  } as const;
+  if (kind === 'rmsprop') {
+    const { alpha = 0.99, eps = 1e-8, momentum = 0, weightDecay = 0 } = given;
+    return {
+      kind,
+      alpha: checkBelowOne(name('alpha'), alpha),
+      eps: number('eps', eps),
+      momentum: number('momentum', momentum, 1),
+      ...decay(weightDecay),
+    };
+  }
+  if (kind === 'lbfgs') {
+    const { historySize = 100, toleranceGrad = 1e-7, toleranceChange = 1e-9, lineSearch = 25 } = given;
+    return {
+      kind,
+      historySize: checkInteger(name('historySize'), historySize, 1, 2 ** 20),
+      toleranceGrad: number('toleranceGrad', toleranceGrad),
+      toleranceChange: number('toleranceChange', toleranceChange),
+      lineSearch: checkInteger(name('lineSearch'), lineSearch, 1, 2 ** 31 - 1),
+    };
+  }
+  const { betas = [0.9, 0.999], eps = 1e-8, weightDecay = kind === 'adamw' ? 0.01 : 0 } = given;
+  checkArray(name('betas'), betas, 2);
+  const [beta1, beta2] = [0, 1].map((i) => checkBelowOne(name(`betas[${i}]`), betas[i as 0 | 1])) as [number, number];
+  return { kind, betas: [beta1, beta2], eps: number('eps', eps), ...decay(weightDecay) };
 }
 
 /**
- * The settings of the optimizer: an object states them itself; beside a name `weightDecay` may stand, and beside SGD
- * `momentum` and `nesterov` too.
+ * The settings of the optimizer: an object states them itself; beside a name those that it shares with
+ * {@link OptimizerOptions} may stand.
  *
  * @throws PtmzError `INVALID_ARGUMENT`
  * @internal
@@ -93,30 +173,40 @@ export function checkOptimizer(options: OptimizerOptions, members: number): Opti
   const given = Object.entries(short).filter(([, value]) => value !== undefined);
   if (typeof optimizer === 'string') {
     const kind = checkOneOf('optimizer', optimizer, kinds);
-    const wrong = kind === 'sgd' ? undefined : given.find(([key]) => key !== 'weightDecay');
+    const wrong = given.find(([key]) => !(settingNames[kind] as readonly string[]).includes(key));
     if (wrong) throw new PtmzError('INVALID_ARGUMENT', `${wrong[0]} is no setting of the optimizer '${kind}'`);
-    const settings = Object.fromEntries(given);
-    return kind === 'sgd'
-      ? checkSGD('', { kind, ...settings }, members)
-      : checkAdamW('', { kind, ...settings }, members);
+    return complete('', { kind, ...Object.fromEntries(given) }, members);
   }
   checkObject('optimizer', optimizer);
   if (given.length > 0)
     throw new PtmzError('INVALID_ARGUMENT', `${given[0]![0]} belongs into optimizer, which is an object here`);
-  if (checkOneOf('optimizer.kind', optimizer.kind, kinds) === 'sgd') {
-    checkObject('optimizer', optimizer, ['kind', 'momentum', 'nesterov', 'weightDecay']);
-    return checkSGD('optimizer.', optimizer as SGD, members);
-  }
-  checkObject('optimizer', optimizer, ['kind', 'betas', 'eps', 'weightDecay']);
-  return checkAdamW('optimizer.', optimizer as AdamW, members);
+  const kind = checkOneOf('optimizer.kind', optimizer.kind, kinds);
+  checkObject('optimizer', optimizer, ['kind', ...settingNames[kind]]);
+  return complete('optimizer.', optimizer, members);
 }
 
-/** What a schedule that cycles momentum moves: SGD's momentum, AdamW's first beta. @internal */
-export const cycledMomentum = (settings: OptimizerSettings): number =>
-  settings.kind === 'sgd' ? settings.momentum : settings.betas[0];
+/** What a schedule that cycles momentum moves: momentum, or the first beta. @internal */
+export function cycledMomentum(settings: OptimizerSettings): number {
+  if (settings.kind === 'lbfgs') return 0;
+  return 'betas' in settings ? settings.betas[0] : settings.momentum;
+}
 
-/** Settings as the native training takes them; those of the other optimizer are not read. @internal */
-export const nativeOptimizer = (settings: OptimizerSettings): { nesterov: boolean; beta2: number; eps: number } =>
-  settings.kind === 'sgd'
-    ? { nesterov: settings.nesterov, beta2: 0, eps: 0 }
-    : { nesterov: false, beta2: settings.betas[1], eps: settings.eps };
+/** Whether there is an average of squared gradients. @internal */
+export const hasSecondMoment = ({ kind }: OptimizerSettings): boolean => kind !== 'sgd' && kind !== 'lbfgs';
+
+/** Scalars that L-BFGS keeps per member, in native/solvers/lbfgs.h. @internal */
+export const lbfgsColumns = { evaluations: 5, done: 7, count: 8 } as const;
+
+/** Settings as the native training takes them; those of other optimizers are not read. @internal */
+export function nativeOptimizer(settings: OptimizerSettings, members: number) {
+  const lbfgs = settings.kind === 'lbfgs' ? settings : complete('', { kind: 'lbfgs' }, members);
+  const { historySize, toleranceGrad, toleranceChange, lineSearch } = lbfgs as Required<LBFGS>;
+  return {
+    optimizer: settings.kind,
+    weightDecay: 'weightDecay' in settings ? [...settings.weightDecay] : new Array<number>(members).fill(0),
+    nesterov: settings.kind === 'sgd' && settings.nesterov,
+    beta2: 'betas' in settings ? settings.betas[1] : settings.kind === 'rmsprop' ? settings.alpha : 0,
+    eps: 'eps' in settings ? settings.eps : 0,
+    ...{ historySize, toleranceGrad, toleranceChange, lineSearch },
+  };
+}

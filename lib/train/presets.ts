@@ -1,11 +1,13 @@
 /** Presets: the trainings of the published model zoos, with their hyperparameters. */
 import { checkObject } from '../errors.js';
+import type { DataSet } from '../data/dataset.js';
 import { resnet, type ResNetOptions } from '../models/resnet.js';
 import type { Run } from './run.js';
 import { checkDataSet, prepare, train, type TrainJobOptions, type TrainOptions } from './trainer.js';
 
 /** What {@link trainResNet} takes: the network, and any setting of {@link TrainOptions} that should differ. */
-export type TrainResNetOptions = Pick<ResNetOptions, 'depth' | 'width' | 'stem'> & Omit<TrainOptions, 'model'>;
+export type TrainResNetOptions = Pick<ResNetOptions, 'depth' | 'width' | 'stem'> &
+  Omit<TrainOptions, 'model' | 'data'> & { data: DataSet };
 
 /** Of the ResNet zoos: OneCycle up to 0.1; SGD has cycled momentum and weight decay 5e-4 on every parameter. @internal */
 export const resnetDefaults = { lr: 0.1, schedule: 'onecycle' } as const;

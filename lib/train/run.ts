@@ -1,26 +1,34 @@
 /** Run: a population of models in training, and afterwards - its parameters, history and state, in native memory. */
 import { checkInteger, checkObject, checkString, invalidArgument, PtmzError } from '../errors.js';
 import type { DataSet } from '../data/dataset.js';
+import type { Split } from '../data/split.js';
 import type { Flat, FlatEntry } from '../graph/flat.js';
 import { initialise } from '../graph/initialise.js';
 import { elementCount } from '../graph/shape.js';
 import { Vector } from '../graph/vector.js';
 import { loadNative } from '../load.js';
-import type { Model } from '../models/model.js';
+import { ProblemSplit } from '../models/problem.js';
+import { buildBatch, sampleShape, windowOf, type Trainable } from '../models/trainable.js';
 import { nativeAugment, type Augment } from './augment.js';
-import { BatchPrograms, buildBatch, evaluationProgram, trainingProgram, type RealType } from './batches.js';
+import { BatchPrograms, evaluationProgram, trainingProgram, type RealType } from './batches.js';
 import { CheckpointDirectory } from './checkpoints.js';
 import { saveWithPatience } from './diskPause.js';
 import { awaitJob, type JobOptions } from './job.js';
-import { cycledMomentum, nativeOptimizer, type OptimizerSettings } from './optimizers.js';
+import {
+  cycledMomentum,
+  hasSecondMoment,
+  lbfgsColumns,
+  nativeOptimizer,
+  type OptimizerSettings,
+} from './optimizers.js';
 import { historyColumns, toProgress, toRecord, type EpochRecord, type TrainProgress } from './progress.js';
 import { checkSaveOptions, saveKeys, type SavedCheckpoint, type SaveOptions, type SavePlan } from './saving.js';
 import { scheduleTable, type Schedule, type ScheduleName, type ScheduleTable } from './schedules.js';
 
 /** Settings of a {@link Run}, complete and checked; see {@link TrainOptions}. */
 export interface RunSettings {
-  model: Model;
-  data: DataSet;
+  model: Trainable;
+  data: DataSet<Split>;
   batchSize: number;
   evaluationBatch: number;
   epochs: number;
@@ -32,6 +40,15 @@ export interface RunSettings {
   dtype: RealType;
   shuffle: boolean;
   augment: Required<Augment>;
+  accumulate?: number;
+  labelSmoothing?: number;
+  decay?: 'all' | 'matrices';
+  clip?: number;
+  average?: number;
+  compat?: 'ptmz';
+  /** Of problems: per member, by name. */
+  constants?: Record<string, readonly number[]>;
+  stepsPerEpoch?: number;
 }
 
 /** One tensor of a member. */
@@ -53,10 +70,14 @@ export interface RunTrainOptions extends JobOptions, SaveOptions {
 export interface RunVectors {
   params: Vector;
   buffers: Vector | null;
-  /** SGD's momentum buffer, AdamW's first moment. */
+  /** Momentum buffer or first moment; of L-BFGS the gradient at the parameters. */
   velocity: Vector;
-  /** Of AdamW. */
   secondMoment: Vector | null;
+  /** Of L-BFGS (native/solvers/lbfgs.h). */
+  pairs: Vector | null;
+  search: Vector | null;
+  /** Moving average of the parameters. */
+  average: Vector | null;
   state: Vector;
   history: Vector;
 }
@@ -77,8 +98,8 @@ const stateColumns = 5;
  * ```
  */
 export class Run implements Disposable {
-  readonly model: Model;
-  readonly data: DataSet;
+  readonly model: Trainable;
+  readonly data: DataSet<Split>;
   readonly seeds: readonly number[];
   readonly settings: Readonly<RunSettings>;
   /** Learning rate and momentum of every step, for each member. */
@@ -91,39 +112,62 @@ export class Run implements Disposable {
   warnings: readonly string[] = [];
   #vectors: RunVectors | null;
   #training: BatchPrograms | null = null;
-  readonly #evaluation = new Map<number, BatchPrograms>();
+  readonly #evaluation = new Map<string, BatchPrograms>();
   #records: EpochRecord[] = [];
   #busy = false;
 
   /** Use {@link prepare}, {@link train} or {@link trainResNet}. @internal */
   constructor(settings: RunSettings) {
     this.settings = settings;
-    const { model, data, seeds, dtype, batchSize, epochs } = settings;
+    const { model, data, seeds, dtype, batchSize, epochs, constants = {} } = settings;
     this.model = model;
     this.data = data;
     this.seeds = [...seeds];
-    const stepsPerEpoch = Math.ceil(data.train.count / batchSize);
     const { lr, schedule, optimizer } = settings;
     const momentum = cycledMomentum(optimizer);
-    this.schedules = lr.map((peak) => scheduleTable(schedule, { steps: stepsPerEpoch * epochs, lr: peak, momentum }));
-    using graph = buildBatch(model, Math.min(batchSize, data.train.count), true).graph;
+    // The published accumulation had a table for all batches, of which it used one entry per step.
+    const steps = epochs * (settings.compat ? Math.ceil(data.train.count / batchSize) : this.stepsPerEpoch);
+    this.schedules = lr.map((peak) => scheduleTable(schedule, { steps, lr: peak, momentum }));
+    using graph = buildBatch(model, Math.min(batchSize, data.train.count), {
+      ...windowOf(data.train),
+      training: true,
+    }).graph;
     const { params, buffers } = graph;
     if (params.entries.length === 0)
       throw new PtmzError('INVALID_ARGUMENT', `${model.name}.build: expected at least one parameter`);
     this.layout = { params: withoutValues(params), buffers: withoutValues(buffers) };
     this.parameterCount = params.count;
     const members = seeds.length;
+    const lbfgs = optimizer.kind === 'lbfgs' ? optimizer : undefined;
+    if (lbfgs && graph.updates)
+      throw new PtmzError(
+        'INVALID_ARGUMENT',
+        `${model.name}: expected no running statistics with the optimizer 'lbfgs', which evaluates more than once a step`,
+      );
     this.#vectors = {
       params: new Vector(dtype, members, params.size),
       buffers: buffers.entries.length > 0 ? new Vector(dtype, members, buffers.size) : null,
       velocity: new Vector(dtype, members, params.size),
-      secondMoment: optimizer.kind === 'adamw' ? new Vector(dtype, members, params.size) : null,
+      secondMoment: hasSecondMoment(optimizer) ? new Vector(dtype, members, params.size) : null,
+      pairs: lbfgs ? new Vector(dtype, members, 2 * lbfgs.historySize * params.size) : null,
+      search: lbfgs ? new Vector('float64', members, lbfgsColumns.count + lbfgs.historySize) : null,
+      average: settings.average === undefined ? null : new Vector(dtype, members, params.size),
       state: new Vector('float64', members, stateColumns),
       history: new Vector('float64', epochs, members * historyColumns).fill(NaN),
     };
     seeds.forEach((_, m) => this.#vectors!.state.set(m, [0, 0, 0, 0, -1]));
     const { params: theta, buffers: running } = this.#vectors;
     initialise(graph, running ? { params: theta, buffers: running } : { params: theta }, seeds);
+    for (const [name, values] of Object.entries(constants))
+      values.forEach((value, m) => running!.set(m, [value], buffers.get(name).offset));
+  }
+
+  /** Optimiser steps in an epoch. */
+  get stepsPerEpoch(): number {
+    const { batchSize, accumulate = 1, compat, stepsPerEpoch } = this.settings;
+    if (stepsPerEpoch !== undefined) return stepsPerEpoch;
+    const steps = Math.ceil(this.data.train.count / batchSize) / accumulate;
+    return compat ? Math.floor(steps) : Math.ceil(steps);
   }
 
   /** Number of members. */
@@ -157,9 +201,23 @@ export class Run implements Disposable {
     return this.#live.state.toArray(0)[0]!;
   }
 
-  /** Whether all epochs are done, or every member has diverged. */
+  /** Whether all epochs are done, or every member has diverged or converged. */
   get finished(): boolean {
-    return this.#epochsDone === this.settings.epochs || this.divergedAt.every((step) => step !== null);
+    if (this.#epochsDone === this.settings.epochs) return true;
+    const { converged } = this;
+    return this.divergedAt.every((step, m) => step !== null || converged[m]);
+  }
+
+  /** Per member: whether a tolerance of L-BFGS is met. */
+  get converged(): boolean[] {
+    const { search } = this.#live;
+    return this.seeds.map((_, m) => search !== null && search.toArray(m)[lbfgsColumns.done] !== 0);
+  }
+
+  /** Per member: evaluations of loss and gradient that L-BFGS made; null for other optimizers. */
+  get evaluations(): number[] | null {
+    const { search } = this.#live;
+    return search && this.seeds.map((_, m) => search.toArray(m)[lbfgsColumns.evaluations]!);
   }
 
   /** Per member: the step (from 0) whose loss, gradient or update was not finite, or null. The state before it is kept. */
@@ -200,18 +258,19 @@ export class Run implements Disposable {
     const { onProgress } = options;
     if (onProgress !== undefined && typeof onProgress !== 'function')
       throw invalidArgument('onProgress', 'a function', onProgress);
-    const plan = checkSaveOptions(options, Math.ceil(this.data.train.count / this.settings.batchSize));
+    const plan = checkSaveOptions(options, this.stepsPerEpoch);
     if (this.#busy) throw new PtmzError('BUSY', 'This run is in training');
     using directory = plan && new CheckpointDirectory(plan.directory, this, plan.keep);
     if (this.finished || this.step >= until) return this;
     const { settings, data, members } = this;
     const vectors = this.#live;
-    const { model, batchSize, dtype } = settings;
+    const { model, batchSize, dtype, labelSmoothing = 0 } = settings;
+    const { input, classes } = sampleShape(model);
     this.#training ??= new BatchPrograms(data.train.count, batchSize, (batch) =>
-      trainingProgram(model, batch, dtype, vectors),
+      trainingProgram(model, batch, dtype, vectors, { labelSmoothing, ...windowOf(data.train) }),
     );
     const training = this.#training.native;
-    const test = data.test ? this.evaluationPrograms(data.test.count).native : { batch: null, tail: null };
+    const test = data.test ? this.evaluationPrograms(data.test).native : { batch: null, tail: null };
     const began = performance.now();
     const firstStep = this.step;
     const report = (fields: number[]) => {
@@ -219,8 +278,9 @@ export class Run implements Disposable {
       if (progress.last && progress.last.epoch === this.#records.length + 1) this.#records.push(progress.last);
       onProgress!(progress);
     };
-    using lr = rows(this.schedules.map((table) => table.lr));
-    using momentum = rows([this.schedules[0]!.momentum]);
+    const steps = this.stepsPerEpoch * settings.epochs;
+    using lr = rows(this.schedules.map((table) => table.lr.slice(0, steps)));
+    using momentum = rows([this.schedules[0]!.momentum.slice(0, steps)]);
     this.#busy = true;
     const trainUntil = (stepLimit: number) =>
       awaitJob(
@@ -235,20 +295,26 @@ export class Run implements Disposable {
               params: vectors.params.native,
               velocity: vectors.velocity.native,
               secondMoment: vectors.secondMoment?.native ?? null,
+              pairs: vectors.pairs?.native ?? null,
+              search: vectors.search?.native ?? null,
+              average: vectors.average?.native ?? null,
               buffers: vectors.buffers?.native ?? null,
               state: vectors.state.native,
               history: vectors.history.native,
-              ranges: parameterRanges(this.layout.params),
+              ranges: parameterRanges(this.layout.params, settings.decay),
               seeds: [...this.seeds],
-              weightDecay: [...settings.optimizer.weightDecay],
               lr: lr.native,
               momentum: momentum.native,
-              ...nativeOptimizer(settings.optimizer),
-              augment: nativeAugment(settings.augment, model.input[1], model.input[2]),
+              ...nativeOptimizer(settings.optimizer, members),
+              clip: settings.clip ?? 0,
+              averageDecay: settings.average ?? 0,
+              accumulate: settings.accumulate ?? 1,
+              carryLeftover: settings.compat === 'ptmz',
+              augment: nativeAugment(settings.augment, input[1] ?? 1, input[2] ?? 1),
               shuffle: settings.shuffle,
               evaluateEvery: settings.evaluateEvery,
               stepLimit,
-              classes: model.classes,
+              classes,
               ...job,
             },
             onProgress && report,
@@ -305,27 +371,38 @@ export class Run implements Disposable {
     return { path, step: this.step, epoch: this.history.length };
   }
 
-  /** Programs that evaluate all members on `count` samples; kept. @internal */
-  evaluationPrograms(count: number): BatchPrograms {
+  /** Programs that evaluate all members on as many samples as the split has; kept. @internal */
+  evaluationPrograms(split: Split): BatchPrograms {
     const { model, dtype, evaluationBatch } = this.settings;
-    let programs = this.#evaluation.get(count);
+    const part = split instanceof ProblemSplit ? split.part : 'loss';
+    const mode = { part, ...windowOf(split) };
+    const key = `${part}:${split.shape.join()}`;
+    let programs = this.#evaluation.get(key);
     if (!programs) {
-      const make = (batch: number) => evaluationProgram(model, batch, dtype, this.#live);
-      programs = new BatchPrograms(count, evaluationBatch, make);
-      this.#evaluation.set(count, programs);
+      const make = (batch: number) => evaluationProgram(model, batch, dtype, this.#live, mode);
+      programs = new BatchPrograms(split.count, evaluationBatch, make);
+      this.#evaluation.set(key, programs);
     }
     return programs;
   }
 
-  /** Parameters and buffers of a member under their state-dict names (torchvision's, for a ResNet). Copies. */
-  stateDict(member: number): Record<string, StateTensor> {
+  /**
+   * Parameters and buffers of a member under their state-dict names (torchvision's, for a ResNet). Copies.
+   *
+   * @param options `average: true` takes the moving average of the parameters, of a run that has one
+   */
+  stateDict(member: number, options: { average?: boolean } = {}): Record<string, StateTensor> {
     checkInteger('member', member, 0, this.members - 1);
-    const { params, buffers, state } = this.#live;
+    checkObject('options of stateDict', options, ['average']);
+    const { buffers, state, average } = this.#live;
+    if (options.average && !average)
+      throw new PtmzError('INVALID_ARGUMENT', 'stateDict: expected a run with `average` for average: true');
+    const params = options.average ? average! : this.#live.params;
     const { dtype } = this.settings;
     const dict: Record<string, StateTensor> = {};
     const put = (entries: readonly FlatEntry[], vector: Vector) => {
       const row = vector.toArray(member) as Float32Array | Float64Array;
-      for (const { name, offset, shape } of entries)
+      for (const { name, offset, shape } of entries.filter(({ persistent }) => persistent))
         dict[name] = { shape: [...shape], dtype, data: row.slice(offset, offset + elementCount(shape)) };
     };
     put(this.layout.params, params);
@@ -366,8 +443,15 @@ function withoutValues(flat: Flat): FlatEntry[] {
 }
 
 /** begin, end, decays for each tensor. @internal */
-export function parameterRanges(entries: readonly FlatEntry[]): number[] {
-  return entries.flatMap(({ offset, shape, decay }) => [offset, offset + elementCount(shape), decay ? 1 : 0]);
+export function parameterRanges(
+  entries: readonly FlatEntry[],
+  which: RunSettings['decay'] | 'model' = 'model',
+): number[] {
+  const decays = ({ shape, decay }: FlatEntry) => which === 'all' || (which === 'matrices' ? shape.length >= 2 : decay);
+  return entries.flatMap((entry) => {
+    const { offset, shape } = entry;
+    return [offset, offset + elementCount(shape), decays(entry) ? 1 : 0];
+  });
 }
 
 /** @internal */

@@ -1,5 +1,13 @@
 /** Schedules: the learning rate and momentum of every optimiser step, computed before training starts. */
-import { checkBoolean, checkInteger, checkNumber, checkObject, checkOneOf } from '../errors.js';
+import {
+  checkArray,
+  checkBoolean,
+  checkInteger,
+  checkNumber,
+  checkObject,
+  checkOneOf,
+  invalidArgument,
+} from '../errors.js';
 
 /** torch.optim.lr_scheduler.OneCycleLR, momentum cycling included. `lr` of the training is the peak. */
 export interface OneCycle {
@@ -43,10 +51,23 @@ export interface Constant {
   warmup?: number;
 }
 
+/** The rate times `gamma` at every milestone (torch MultiStepLR), after `warmup` steps that rise to it linearly. */
+export interface Step {
+  kind: 'step';
+  /** Parts of all steps, rising, in (0, 1); default [0.5, 0.75]. */
+  milestones?: readonly number[];
+  /** Default 0.1. */
+  gamma?: number;
+  /** Steps; default 0. */
+  warmup?: number;
+}
+
 /** A schedule with its settings. */
-export type Schedule = OneCycle | Cosine | Constant;
+export type Schedule = OneCycle | Cosine | Constant | Step;
 /** A schedule with its default settings. */
 export type ScheduleName = Schedule['kind'];
+
+const kinds = ['onecycle', 'cosine', 'constant', 'step'] as const;
 
 /** One number per step. */
 export interface ScheduleTable {
@@ -113,6 +134,21 @@ function cosine(s: Cosine, peak: number, momentum: number, steps: number): Sched
   return { lr, momentum: lr.map(() => momentum) };
 }
 
+function stepwise(s: Step, peak: number, momentum: number, steps: number): ScheduleTable {
+  checkObject('schedule', s, ['kind', 'milestones', 'gamma', 'warmup']);
+  const { milestones = [0.5, 0.75] } = s;
+  checkArray('schedule.milestones', milestones);
+  milestones.forEach((part, i) => {
+    checkNumber(`schedule.milestones[${i}]`, part, 0, 1);
+    if (part <= (milestones[i - 1] ?? 0))
+      throw invalidArgument('schedule.milestones', 'rising parts in (0, 1]', milestones);
+  });
+  const gamma = checkNumber('schedule.gamma', s.gamma ?? 0.1, 0, Number.MAX_VALUE);
+  const { lr } = constant({ kind: 'constant', warmup: s.warmup ?? 0 }, peak, momentum, steps);
+  const passed = (step: number) => milestones.filter((part) => step >= Math.round(part * steps)).length;
+  return { lr: lr.map((rate, step) => rate * gamma ** passed(step)), momentum: lr.map(() => momentum) };
+}
+
 function constant(s: Constant, peak: number, momentum: number, steps: number): ScheduleTable {
   checkObject('schedule', s, ['kind', 'warmup']);
   const warmup = checkInteger('schedule.warmup', s.warmup ?? 0, 0);
@@ -139,13 +175,14 @@ export function scheduleTable(
 ): ScheduleTable {
   const { steps, lr, momentum = 0.9 } = run;
   const settings: Schedule = typeof schedule === 'string' ? { kind: schedule } : schedule;
-  if (typeof schedule === 'string') checkOneOf('schedule', schedule, ['onecycle', 'cosine', 'constant']);
+  if (typeof schedule === 'string') checkOneOf('schedule', schedule, kinds);
   else checkObject('schedule', schedule);
-  checkOneOf('schedule.kind', settings.kind, ['onecycle', 'cosine', 'constant']);
+  checkOneOf('schedule.kind', settings.kind, kinds);
   checkInteger('steps', steps, 1, 2 ** 31 - 1);
   checkNumber('lr', lr, 0, Number.MAX_VALUE);
   checkNumber('momentum', momentum, 0, 1);
   if (settings.kind === 'onecycle') return oneCycle(settings, lr, momentum, steps);
   if (settings.kind === 'cosine') return cosine(settings, lr, momentum, steps);
+  if (settings.kind === 'step') return stepwise(settings, lr, momentum, steps);
   return constant(settings, lr, momentum, steps);
 }

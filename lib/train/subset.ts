@@ -1,7 +1,7 @@
 /** Some members of a population as a population of their own. */
 import { PtmzError } from '../errors.js';
 import type { Run } from './run.js';
-import { prepare } from './trainer.js';
+import { prepareSettings } from './trainer.js';
 
 /**
  * Parameters and buffers of some members, to be measured: a member's numbers depend on its seed alone, so they are those
@@ -12,15 +12,19 @@ import { prepare } from './trainer.js';
  * @internal
  */
 export function selectMembers(run: Run, members: readonly number[]): Run {
-  const { optimizer, ...settings } = run.settings;
+  const { optimizer, constants, data, model, ...settings } = run.settings;
   const pick = (values: readonly number[]) => members.map((m) => values[m]!);
   if (members.some((m) => run.seeds[m] === undefined))
     throw new PtmzError('INVALID_ARGUMENT', `Expected members below ${run.members}, got ${members.join(', ')}`);
-  const subset = prepare({
+  const subset = prepareSettings({
     ...settings,
+    ...{ model, data },
     seeds: pick(run.seeds),
     lr: pick(settings.lr),
-    optimizer: { ...optimizer, weightDecay: pick(optimizer.weightDecay) },
+    optimizer: 'weightDecay' in optimizer ? { ...optimizer, weightDecay: pick(optimizer.weightDecay) } : optimizer,
+    ...(constants && {
+      constants: Object.fromEntries(Object.entries(constants).map(([name, values]) => [name, pick(values)])),
+    }),
   });
   for (const name of ['params', 'buffers'] as const)
     members.forEach((m, row) => subset.vectors[name]?.set(row, run.vectors[name]!.toArray(m) as Float64Array));

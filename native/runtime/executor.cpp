@@ -62,7 +62,7 @@ struct Walk {
   }
 };
 
-void check(const Program& program, const std::vector<Vector*>& vectors, int64_t members) {
+void check(const Program& program, const std::vector<Vector*>& vectors, int64_t members, int64_t held) {
   if (members < 1) throw Error("INVALID_ARGUMENT", "members: expected at least 1, got " + std::to_string(members));
   for (size_t i = 0; i < program.slots.size(); ++i) {
     const ProgramSlot& slot = program.slots[i];
@@ -72,7 +72,7 @@ void check(const Program& program, const std::vector<Vector*>& vectors, int64_t 
       throw Error("INVALID_ARGUMENT", what + ": expected one, got none");
     const Vector& v = *vectors[i];
     const DType dtype = slot.kind == Kind::index ? DType::i32 : program.real;
-    const int64_t rows = slot.varies ? members : 1;
+    const int64_t rows = slot.varies ? held : 1;
     if (v.dtype() != dtype)
       throw Error("INVALID_ARGUMENT", what + ": expected " + dtype_name(dtype) + ", got " + dtype_name(v.dtype()));
     if (v.rows() != rows || v.size() != slot.size)
@@ -99,7 +99,7 @@ Executor::Executor(Executor&&) noexcept = default;
 
 RunStats Executor::run(const std::vector<Vector*>& vectors, const RunOptions& options) {
   const Program& program = *program_;
-  check(program, vectors, options.members);
+  check(program, vectors, options.members, std::max(options.rows, options.members));
   if (const Device* device = program.backend->device()) {
     if (!on_device_) on_device_ = std::make_unique<DeviceExecutor>(program, *device);
     return on_device_->run(vectors, options);

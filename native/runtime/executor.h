@@ -13,6 +13,7 @@ namespace ptmz {
 struct RunOptions {
   int64_t members = 1;
   int threads = 0;                          // 0: all cores
+  int64_t rows = 0;                         // of vectors that vary, of which the first `members` are used; 0: members
   int64_t memory_limit = 0;                 // bytes for arenas and scratch; 0: what the machine has free
   const std::atomic<bool>* stop = nullptr;  // polled between launches; throws ABORTED
 };

@@ -11,9 +11,9 @@ struct BatchProgram {
   Executor* executor = nullptr;  // null: no such batch
   std::vector<Vector*> vectors;  // by slot
   int64_t batch = 0;
-  // Slots, -1 where the program has none, or does not read it. x (B,C,H,W) real; y (B) index; key (4) index; loss,
-  // correct (1): the batch's mean loss and its number of right answers; grad, next_buffers: laid out as the parameters
-  // and the buffers.
+  // Slots, -1 where the program has none, or does not read it. x (B,C,H,W) real, y (B) index, of text x and y (B,T)
+  // index; key (4) index; loss, correct (1): the batch's mean loss and its number of right answers, of text over T;
+  // grad, next_buffers: laid out as the parameters and the buffers.
   int x = -1, y = -1, key = -1, loss = -1, correct = -1, grad = -1, next_buffers = -1;
   // Hessian-vector programs: v and hv, laid out as the parameters; params and buffers hold one member at a time.
   int params = -1, buffers = -1, v = -1, hv = -1;

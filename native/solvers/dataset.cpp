@@ -13,9 +13,16 @@ namespace ptmz {
 
 void check_layout(const Dataset& data) {
   const auto fail = [](const std::string& what) { throw Error("INVALID_ARGUMENT", "data: " + what); };
-  if (!data.samples || !data.labels) fail("expected samples and labels");
   if (data.count < 1) fail("expected at least one sample");
   if (data.count > INT32_MAX) fail("expected at most 2^31 - 1 samples");
+  if (!data.samples && !data.labels) return;
+  if (data.window > 0) {
+    if (!data.samples || data.samples->dtype() != DType::i32 || data.labels) fail("text is int32 tokens, no labels");
+    if (data.stride < 1 || data.samples->size() <= (data.count - 1) * data.stride + data.window)
+      fail("there are fewer tokens than the samples need");
+    return;
+  }
+  if (!data.samples || !data.labels) fail("expected samples and labels");
   if (data.samples->dtype() != DType::u8 && data.samples->dtype() != DType::f32)
     fail("samples must be uint8 or float32");
   if (data.labels->dtype() != DType::i32) fail("labels must be int32");
@@ -29,17 +36,21 @@ void check_layout(const Dataset& data) {
 
 void check_labels(const Dataset& data, const char* name, int64_t classes) {
   check_layout(data);
-  for (int64_t i = 0; i < data.count; ++i) {
-    const int32_t label = data.labels->as<int32_t>()[i];
-    if (label >= 0 && label < classes) continue;
-    throw Error("INDEX_OUT_OF_RANGE", std::string(name) + ": label " + std::to_string(label) + " of sample " +
+  if (!data.samples) return;
+  const bool text = data.window > 0;
+  const int32_t* labels = (text ? data.samples : data.labels)->as<int32_t>();
+  const int64_t count = text ? (data.count - 1) * data.stride + data.window + 1 : data.count;
+  for (int64_t i = 0; i < count; ++i) {
+    if (labels[i] >= 0 && labels[i] < classes) continue;
+    const std::string what = text ? "token " : "label ", where = text ? " at " : " of sample ";
+    throw Error("INDEX_OUT_OF_RANGE", std::string(name) + ": " + what + std::to_string(labels[i]) + where +
                                           std::to_string(i) + " is not in 0.." + std::to_string(classes - 1));
   }
 }
 
 Normaliser::Normaliser(const Dataset& data) : data_(data) {
   check_layout(data);
-  if (data.samples->dtype() != DType::u8) return;
+  if (!data.samples || data.samples->dtype() != DType::u8) return;
   for (int64_t c = 0; c < data.channels; ++c) {
     for (int byte = 0; byte < 256; ++byte) {
       table64_.push_back((byte / 255.0 - data.mean[c]) / data.deviation[c]);

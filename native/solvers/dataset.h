@@ -10,14 +10,22 @@ namespace ptmz {
 
 // samples (N,C,H,W) as uint8 or float32, labels (N) int32, of which the first `count` are used. A batch holds (value *
 // scale - mean[c]) / deviation[c], where scale is 1/255 for uint8 and 1 for float32.
+//
+// With window > 0 it is text instead: samples (N) int32 are tokens and labels are null. Sample i is `window` tokens
+// from i * stride on, its labels are those one further.
+//
+// Without samples it is nothing that is loaded: the program holds its own points, and an epoch is a number of steps.
 struct Dataset {
   const Vector* samples = nullptr;
   const Vector* labels = nullptr;
   int64_t count = 0, channels = 1, plane = 1;  // plane = H * W
   std::vector<double> mean, deviation;         // one per channel
-  int64_t sample_size() const { return channels * plane; }
+  int64_t window = 0, stride = 1;              // of tokens
+  int64_t sample_size() const { return window > 0 ? window : channels * plane; }
+  int64_t labels_per_sample() const { return window > 0 ? window : 1; }
 };
-// Throws INVALID_ARGUMENT where sizes or dtypes do not fit; INDEX_OUT_OF_RANGE for a label outside [0, classes).
+// Throws INVALID_ARGUMENT where sizes or dtypes do not fit; INDEX_OUT_OF_RANGE for a label or token outside
+// [0, classes).
 void check_layout(const Dataset& data);
 void check_labels(const Dataset& data, const char* name, int64_t classes);
 

@@ -1,6 +1,8 @@
 // Evaluation of a population: one pass over a dataset.
 #include "solvers/evaluate.h"
 
+#include <limits>
+
 #include "ir/error.h"
 
 namespace ptmz {
@@ -8,9 +10,8 @@ namespace ptmz {
 Evaluation evaluate(const EvaluateOptions& options, const std::function<void(int64_t)>& progress) {
   check_batches(options.batch, options.tail, options.data, 1);
   for (const BatchProgram* program : {&options.batch, &options.tail}) {
-    if (program->executor && (!program->at(program->loss) || !program->at(program->correct))) {
-      throw Error("INVALID_ARGUMENT", "evaluation: the program needs outputs loss and correct");
-    }
+    if (program->executor && !program->at(program->loss))
+      throw Error("INVALID_ARGUMENT", "evaluation: the program needs an output loss");
   }
   const Normaliser normaliser(options.data);
   RunOptions run = options.run;
@@ -22,7 +23,8 @@ Evaluation evaluate(const EvaluateOptions& options, const std::function<void(int
     program.executor->run(program.vectors, run);
     for (int64_t m = 0; m < options.members; ++m) {
       sums.loss[m] += read_scalar(*program.at(program.loss), m) * static_cast<double>(program.batch);
-      sums.accuracy[m] += read_scalar(*program.at(program.correct), m);
+      const Vector* correct = program.at(program.correct);
+      sums.accuracy[m] += correct ? read_scalar(*correct, m) : std::numeric_limits<double>::quiet_NaN();
     }
     if (progress) progress(first + program.batch);
   });

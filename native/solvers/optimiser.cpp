@@ -24,33 +24,59 @@ struct Element {
 template <typename T, bool nesterov>
 struct SgdRule {
   static constexpr bool kSecond = false;
-  T lr, momentum, decay;
+  T lr, momentum, decay, scale;
   SgdRule(const OptimiserOptions&, const OptimiserStep& s, bool decays)
-      : lr(static_cast<T>(s.lr)), momentum(static_cast<T>(s.momentum)), decay(static_cast<T>(decays ? s.decay : 0.0)) {}
+      : lr(static_cast<T>(s.lr)),
+        momentum(static_cast<T>(s.momentum)),
+        decay(static_cast<T>(decays ? s.decay : 0.0)),
+        scale(static_cast<T>(s.scale)) {}
   Element<T> next(const Element<T>& x, T g) const {
-    const T slope = g + decay * x.p;
+    const T slope = scale * g + decay * x.p;
     const T velocity = momentum * x.first + slope;
     return {x.p - lr * (nesterov ? slope + momentum * velocity : velocity), velocity, x.second};
   }
 };
 
 // The factors are computed in float64 and the operations are in torch's order.
-template <typename T>
-struct AdamWRule {
+template <typename T, bool decoupled>
+struct AdamRule {
   static constexpr bool kSecond = true;
-  T keep, rate, beta2, rest1, rest2, root, eps;
-  AdamWRule(const OptimiserOptions& o, const OptimiserStep& s, bool decays)
-      : keep(static_cast<T>(1.0 - (decays ? s.lr * s.decay : 0.0))),
+  T keep, pull, scale, rate, beta2, rest1, rest2, root, eps;
+  AdamRule(const OptimiserOptions& o, const OptimiserStep& s, bool decays)
+      : keep(static_cast<T>(decoupled && decays ? 1.0 - s.lr * s.decay : 1.0)),
+        pull(static_cast<T>(!decoupled && decays ? s.decay : 0.0)),
+        scale(static_cast<T>(s.scale)),
         rate(static_cast<T>(s.lr / (1.0 - std::pow(s.momentum, static_cast<double>(s.count))))),
         beta2(static_cast<T>(o.beta2)),
         rest1(static_cast<T>(1.0 - s.momentum)),
         rest2(static_cast<T>(1.0 - o.beta2)),
         root(static_cast<T>(std::sqrt(1.0 - std::pow(o.beta2, static_cast<double>(s.count))))),
         eps(static_cast<T>(o.eps)) {}
-  Element<T> next(const Element<T>& x, T g) const {
+  Element<T> next(const Element<T>& x, T gradient) const {
+    const T g = scale * gradient + pull * x.p;
     const T first = x.first + rest1 * (g - x.first);
     const T second = beta2 * x.second + rest2 * g * g;
     return {keep * x.p - rate * first / (std::sqrt(second) / root + eps), first, second};
+  }
+};
+
+template <typename T>
+struct RmspropRule {
+  static constexpr bool kSecond = true;
+  T lr, momentum, decay, scale, alpha, rest, eps;
+  RmspropRule(const OptimiserOptions& o, const OptimiserStep& s, bool decays)
+      : lr(static_cast<T>(s.lr)),
+        momentum(static_cast<T>(s.momentum)),
+        decay(static_cast<T>(decays ? s.decay : 0.0)),
+        scale(static_cast<T>(s.scale)),
+        alpha(static_cast<T>(o.beta2)),
+        rest(static_cast<T>(1.0 - o.beta2)),
+        eps(static_cast<T>(o.eps)) {}
+  Element<T> next(const Element<T>& x, T gradient) const {
+    const T g = scale * gradient + decay * x.p;
+    const T second = alpha * x.second + rest * g * g;
+    const T first = momentum * x.first + g / (std::sqrt(second) + eps);
+    return {x.p - lr * first, first, second};
   }
 };
 
@@ -94,7 +120,7 @@ Optimiser::Optimiser(const OptimiserOptions& options, Vector& params, Vector& fi
                      const std::vector<ParameterRange>& ranges)
     : options_(options), params_(params), first_(first), second_(second) {
   const auto fail = [](const char* what) { throw Error("INVALID_ARGUMENT", std::string("optimiser: ") + what); };
-  if ((options.kind == OptimiserKind::adamw) != (second != nullptr)) fail("AdamW, and only it, has a second moment");
+  if (has_second_moment(options.kind) != (second != nullptr)) fail("the second moment does not fit the optimiser");
   const auto fits = [&](const Vector& v) {
     return v.rows() == params.rows() && v.size() == params.size() && v.dtype() == params.dtype();
   };
@@ -125,9 +151,19 @@ void Optimiser::for_each_block(const Vector& grad, const std::vector<OptimiserSt
         item);
     };
     const auto dispatch = [&]<typename T>(T type) {
-      if (options_.kind == OptimiserKind::adamw) return call(type, AdamWRule<T>(options_, steps[m], range.decays));
-      if (options_.nesterov) return call(type, SgdRule<T, true>(options_, steps[m], range.decays));
-      call(type, SgdRule<T, false>(options_, steps[m], range.decays));
+      const auto rule = [&]<typename Rule>(Rule*) { call(type, Rule(options_, steps[m], range.decays)); };
+      switch (options_.kind) {
+        case OptimiserKind::adam:
+          return rule(static_cast<AdamRule<T, false>*>(nullptr));
+        case OptimiserKind::adamw:
+          return rule(static_cast<AdamRule<T, true>*>(nullptr));
+        case OptimiserKind::rmsprop:
+          return rule(static_cast<RmspropRule<T>*>(nullptr));
+        default:
+          break;
+      }
+      if (options_.nesterov) return rule(static_cast<SgdRule<T, true>*>(nullptr));
+      rule(static_cast<SgdRule<T, false>*>(nullptr));
     };
     params_.dtype() == DType::f32 ? dispatch(float{}) : dispatch(double{});
   });

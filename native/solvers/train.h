@@ -7,6 +7,7 @@
 
 #include "solvers/batches.h"
 #include "solvers/evaluate.h"
+#include "solvers/lbfgs.h"
 #include "solvers/optimiser.h"
 
 namespace ptmz {
@@ -26,10 +27,13 @@ enum HistoryColumn : int { kTrainLoss, kTrainAccuracy, kTestLoss, kTestAccuracy,
 struct TrainOptions {
   BatchProgram batch, tail;  // training mode; x, y, key with one row per member; loss, correct, grad, next_buffers
   Dataset train;
-  EvaluateOptions test;             // test.data.samples == null: no evaluation
+  EvaluateOptions test;             // without programs: no evaluation
   Vector* params = nullptr;         // (P,n)
-  Vector* velocity = nullptr;       // (P,n): SGD's momentum buffer, AdamW's first moment
-  Vector* second_moment = nullptr;  // (P,n) for AdamW, null for SGD
+  Vector* velocity = nullptr;       // (P,n): momentum buffer, first moment; of L-BFGS the gradient at the parameters
+  Vector* second_moment = nullptr;  // (P,n) for optimisers that have one, or null
+  Vector* pairs = nullptr;          // of L-BFGS (see LbfgsState), or null
+  Vector* search = nullptr;         // its scalars
+  Vector* average = nullptr;        // (P,n): moving average of the parameters, or null
   Vector* buffers = nullptr;        // (P,b); null where the model has none
   Vector* state = nullptr;          // (P, kStateColumns) float64
   Vector* history = nullptr;        // (epochs, P * kHistoryColumns) float64
@@ -37,8 +41,15 @@ struct TrainOptions {
   std::vector<uint64_t> seeds;       // per member: data order and random numbers of the graph
   std::vector<double> weight_decay;  // per member
   const Vector* lr = nullptr;        // (P, steps) float64
-  const Vector* momentum = nullptr;  // (1, steps) float64: of SGD, or AdamW's beta1
+  const Vector* momentum = nullptr;  // (1, steps) float64: of SGD and RMSprop, or beta1
   OptimiserOptions optimiser;
+  LbfgsOptions lbfgs;
+  double clip = 0;           // largest norm of a member's gradient; 0: any
+  double average_decay = 0;  // of `average`
+  int64_t accumulate = 1;    // batches whose gradients make one step
+  // How the published zoos accumulated: batches that are left over at the end of an epoch go into the first step of the
+  // next one, every batch has weight 1 / accumulate, and the losses of the history are divided by it too.
+  bool carry_leftover = false;
   AugmentOptions augment;
   bool shuffle = true;                      // false: samples in the order in which they are stored
   int64_t classes = 1, evaluate_every = 1;  // epochs; the last epoch is always evaluated

@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { Option } from 'commander';
-import type { DataSplit } from '../../data/dataset.js';
+import type { Split } from '../../data/split.js';
 import { PtmzError, unexpected } from '../../errors.js';
 import { makeWritable, writeFileAtomic } from '../../formats/atomicFile.js';
 import {
@@ -126,7 +126,7 @@ function checkOutput(path: string): void {
 /** One metric after the other; `measured` gets each as it is done. The time left is that of all of them. */
 async function measureAll(
   run: Run,
-  split: DataSplit,
+  split: Split,
   chosen: ReadonlyMap<string, MetricOptions>,
   progress: Progress,
   signal: AbortSignal,

@@ -1,0 +1,33 @@
+/** Multi-head attention over projections that are held as one: queries, keys and values of all heads. */
+import { checkInteger } from '../errors.js';
+import { permute, reshape, slice } from '../graph/operators.js';
+import { shapeMismatch } from '../graph/shape.js';
+import type { Value } from '../graph/value.js';
+import { attention, type AttentionOptions } from './attention.js';
+
+/**
+ * Splits queries, keys and values into heads, attends, and puts the heads together again: what is between the two
+ * projections of torch.nn.MultiheadAttention and of GPT-2. Heads may have any size, also an odd one.
+ *
+ * @param qkv (B,T,3D): queries, keys and values side by side, each head by head
+ * @param heads a divisor of D
+ * @returns (B,T,D)
+ * @throws PtmzError `SHAPE_MISMATCH`, `INVALID_ARGUMENT`
+ * @example
+ * ```ts
+ * import { Graph, multiHeadAttention } from 'ptmz-native';
+ * using graph = new Graph();
+ * multiHeadAttention(graph.input('qkv', [2, 5, 3 * 46]), 2).shape; // [2, 5, 46]: two heads of 23
+ * ```
+ */
+export function multiHeadAttention(qkv: Value, heads: number, options: AttentionOptions = {}): Value {
+  checkInteger('heads of multiHeadAttention', heads, 1);
+  const [batch, time, width] = qkv.shape as [number, number, number];
+  const dim = width / 3;
+  if (qkv.shape.length !== 3 || !Number.isInteger(dim / heads))
+    throw shapeMismatch('multiHeadAttention', `qkv (B,T,3D) with D a multiple of ${heads} heads`, qkv.shape);
+  const split = (i: number) =>
+    permute(reshape(slice(qkv, 2, i * dim, (i + 1) * dim), [batch, time, heads, dim / heads]), [0, 2, 1, 3]);
+  const mixed = attention(split(0), split(1), split(2), options);
+  return reshape(permute(mixed, [0, 2, 1, 3]), [batch, time, dim]);
+}
