@@ -12,6 +12,7 @@ import {
   Graph,
   hessianTrace,
   loadRun,
+  loadStateDict,
   points,
   prepare,
   reactionEquation,
@@ -36,6 +37,16 @@ const residuals: Record<string, (u: Value, x: Value, t: Value) => Value> = {
       .add(u.mul(derivative(u, x)))
       .sub(derivative(derivative(u, x), x).mul(3)),
 };
+
+test('a state dict without the points of the problem fits it', async () => {
+  const model = convectionEquation(small);
+  using run = prepare({ model, seeds: [0, 1], epochs: 1, stepsPerEpoch: 3, constants: { beta: 1 } });
+  const { loss: before } = await evaluate(run, run.data.train);
+  loadStateDict(run, 1, run.stateDict(0));
+  const { loss } = await evaluate(run, run.data.train);
+  expect(before[1]).not.toBe(before[0]);
+  expect([...loss]).toEqual([before[0], before[0]]);
+});
 
 test.each(Object.keys(residuals))('%s: the residual, its gradient and its Hessian product in float64', async (kind) => {
   using graph = new Graph();

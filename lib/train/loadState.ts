@@ -35,7 +35,9 @@ export function loadStateDict(run: Run, member: number, state: StateDictInput): 
   if (run.step > 0)
     throw new PtmzError('INVALID_ARGUMENT', `Expected a run at step 0 for run but received one at step ${run.step}`);
   const given = new Map<string, StoredTensor | NamedTensor>(state instanceof Map ? state : Object.entries(state));
-  const { params, buffers } = run.layout;
+  const { params } = run.layout;
+  // A state dict leaves out the others, such as the points of a problem.
+  const buffers = run.layout.buffers.filter(({ persistent }) => persistent);
   const wrong = differences([...params, ...buffers], given);
   if (wrong.length > 0) throw mismatch(run.model.name, wrong);
   const type = run.settings.dtype === 'float64' ? 'F64' : 'F32';
