@@ -6,9 +6,10 @@ import { gpt2, type GPT2Options } from '../models/gpt2.js';
 import type { Run } from './run.js';
 import { checkDataSet, train, type TrainJobOptions, type TrainOptions } from './trainer.js';
 
-type Network = Omit<GPT2Options, 'vocab' | 'block'>;
+/** The options of {@link gpt2} that the data do not decide. */
+export type GPT2Network = Omit<GPT2Options, 'vocab' | 'block'>;
 /** What {@link trainGPT2} takes: the network, and any setting of {@link TrainOptions} that should differ. */
-export type TrainGPT2Options = Network &
+export type TrainGPT2Options = GPT2Network &
   Omit<TrainOptions, 'model' | 'data'> & {
     /** See {@link text}; vocabulary and length of the windows are the network's. */
     data: DataSet<TextSplit>;
@@ -48,7 +49,7 @@ export async function trainGPT2(options: TrainGPT2Options & TrainJobOptions): Pr
   const { train: split } = checkDataSet(options.data);
   const network = { dim, heads, depth, bias, tied, approximate, dropout };
   const given = Object.fromEntries(Object.entries(network).filter(([, value]) => value !== undefined));
-  const model = gpt2({ ...(given as unknown as Network), vocab: split.classes, block: split.block });
+  const model = gpt2({ ...(given as unknown as GPT2Network), vocab: split.classes, block: split.block });
   const { optimizer, ...defaults } = gpt2Defaults;
   // Beside another optimizer's name its own defaults hold.
   return train({ ...defaults, ...(typeof rest.optimizer === 'string' ? {} : { optimizer }), ...rest, model });

@@ -5,9 +5,10 @@ import { vit, type ViTOptions } from '../models/vit.js';
 import type { Run } from './run.js';
 import { checkDataSet, train, type TrainJobOptions, type TrainOptions } from './trainer.js';
 
-type Network = Omit<ViTOptions, 'input' | 'classes'>;
+/** The options of {@link vit} that the data do not decide. */
+export type ViTNetwork = Omit<ViTOptions, 'input' | 'classes'>;
 /** What {@link trainViT} takes: the network, and any setting of {@link TrainOptions} that should differ. */
-export type TrainViTOptions = Network & Omit<TrainOptions, 'model' | 'data'> & { data: DataSet };
+export type TrainViTOptions = ViTNetwork & Omit<TrainOptions, 'model' | 'data'> & { data: DataSet };
 
 /** Published: AdamW, peak rate 6e-3, OneCycle. The decay is that of CIFAR-10. @internal */
 export const vitDefaults = { lr: 6e-3, optimizer: { kind: 'adamw', weightDecay: 5e-4 }, schedule: 'onecycle' } as const;
@@ -34,7 +35,7 @@ export async function trainViT(options: TrainViTOptions & TrainJobOptions): Prom
   const [, channels, height, width] = shape;
   const network = { dim, patch, depth, heads, mlpRatio, activation, classToken, dropout };
   const given = Object.fromEntries(Object.entries(network).filter(([, value]) => value !== undefined));
-  const model = vit({ ...(given as unknown as Network), input: [channels, height, width], classes });
+  const model = vit({ ...(given as unknown as ViTNetwork), input: [channels, height, width], classes });
   // Beside another optimizer's name its own defaults hold.
   const defaults = typeof rest.optimizer === 'string' ? { schedule: vitDefaults.schedule } : vitDefaults;
   return train({ ...defaults, ...rest, model });

@@ -27,11 +27,14 @@ export interface Zoo<Recipe> {
   readonly recipe: Recipe;
 }
 
+/** Options of which a recipe leaves some to the user. */
 type Optional<T, Given extends PropertyKey> = Omit<T, Given> & Partial<T>;
 type Data = 'data' | 'batchSize' | 'seeds';
-type ResNetRecipe = Required<Pick<TrainResNetOptions, 'depth' | 'epochs'>> &
+/** What a zoo of ResNets fixes of {@link trainResNet}. */
+export type ResNetRecipe = Required<Pick<TrainResNetOptions, 'depth' | 'epochs'>> &
   Pick<TrainResNetOptions, 'lr' | 'schedule' | 'weightDecay' | 'augment'>;
-type ViTRecipe = Optional<TrainViTOptions, Data | 'dim'>;
+/** What a zoo of vision transformers fixes of {@link trainViT}. */
+export type ViTRecipe = Optional<TrainViTOptions, Data | 'dim'>;
 type GPT2Recipe = Optional<TrainGPT2Options, Data | 'dim'>;
 type PINNRecipe = Optional<TrainPINNOptions, 'beta' | 'seeds' | 'epochs'>;
 

@@ -138,8 +138,8 @@ std::vector<int64_t> Lbfgs::iterate(const std::vector<int64_t>& members, const s
   struct Search {
     int64_t member;
     double loss = 0, scale = 1, evaluations = 0;
-    LinePoint start;
-    std::optional<LineSearch> line;
+    LinePoint start = {};
+    std::optional<LineSearch> line = {};
     bool done = false, failed = false;
   };
   std::vector<Search> searches;
