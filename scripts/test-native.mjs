@@ -55,7 +55,7 @@ try {
     total.passed += passed;
     total.failed += failed;
   }
-  console.log(`C++: ${total.passed} passed, ${total.failed} failed`);
+  console.log(`native: ${total.passed} passed, ${total.failed} failed`);
   process.exitCode = total.failed === 0 ? 0 : 1;
 } catch (error) {
   console.error(error.message);

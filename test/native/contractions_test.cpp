@@ -155,7 +155,8 @@ void check_conv(const Conv& s) {
     CHECK_CLOSE(error_of(dx, expected.x), 0, tolerance<T>(s.o / s.groups * taps));
     CHECK_CLOSE(error_of(dw, expected.w), 0, tolerance<T>(s.n * pixels));
     check_lanes(level, s, x, w, y, expected);
-    if (s.n > 16) {
+    // The CUDA kernels share images between blocks by themselves.
+    if (!test::kOnCuda && s.n > 16) {
       const std::vector<T> sum = from_parts<T>(level, weight, (s.n + 15) / 16, s.w_size(), x, y);
       CHECK_CLOSE(error_of(sum, expected.w), 0, tolerance<T>(s.n * pixels));
     }
