@@ -192,8 +192,9 @@ constexpr int kSlice = 16;  // depth that is held in shared memory at a time
 
 // One tile of M x N outputs; a thread computes RM x RN of them, M / RM and N / RN apart, so that neighbouring threads
 // read neighbouring words. Block x: item of the batch, split, tile of rows, tile of columns (the innermost).
+// One block per multiprocessor is the least: left to itself the compiler keeps to 64 registers for sm_90, and spills.
 template <typename T, template <typename> class Problem, int M, int N, int RM, int RN>
-__global__ void __launch_bounds__((M / RM) * (N / RN)) contract(PTMZ_TASK) {
+__global__ void __launch_bounds__((M / RM) * (N / RN), 1) contract(PTMZ_TASK) {
   constexpr int kThreads = (M / RM) * (N / RN);
   __shared__ T a[kSlice][M + 1], b[kSlice][N + 1];
   __shared__ Depth depths[2][kSlice];
