@@ -4,12 +4,14 @@
  *
  * Run it in a checkout after `npm run bootstrap`: node examples/gpt2/main.mjs [FILE] [EPOCHS]
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { Graph, gpt2, text, trainGPT2 } from 'ptmz-native';
 
 const [file, epochs = '2'] = process.argv.slice(2);
 const documents = ['README.md', 'CONTRIBUTING.md', 'docs/numerics.md', 'docs/reliability.md', 'docs/performance.md'];
-const files = file ? [file] : documents.map((name) => new URL(`../../${name}`, import.meta.url));
+const own = documents.map((name) => new URL(`../../${name}`, import.meta.url)).filter((name) => existsSync(name));
+// Outside of a checkout it reads itself.
+const files = file ? [file] : own.length > 0 ? own : [new URL(import.meta.url)];
 const source = files.map((name) => readFileSync(name, 'utf8')).join('\n');
 const letters = [...new Set(source)].sort();
 const tokens = [...source].map((letter) => letters.indexOf(letter));

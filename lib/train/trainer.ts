@@ -249,24 +249,19 @@ export function prepareSettings(settings: Omit<RunSettings, 'data'> & { data?: D
  * @throws PtmzError as {@link prepare} and {@link Run.train}; with an aborted signal it rejects with `signal.reason`
  * @example
  * ```ts
- * import { digits, linear, train } from 'ptmz-native';
+ * import { digits, linear, train, type Model } from 'ptmz-native';
  * const data = await digits({ train: 200, test: 100 });
- * using run = await train({
- *   model: {
- *     name: 'mlp',
- *     input: [1, 8, 8],
- *     classes: 10,
- *     build(graph, x) {
- *       const init = { kind: 'kaimingUniform' } as const;
- *       const hidden = linear(x.reshape([-1, 64]), graph.param('w1', [32, 64], { init })).tanh();
- *       return linear(hidden, graph.param('w2', [10, 32], { init }));
- *     },
+ * const model: Model = {
+ *   name: 'mlp',
+ *   input: [1, 8, 8],
+ *   classes: 10,
+ *   build(graph, x) {
+ *     const init = { kind: 'kaimingUniform' } as const;
+ *     const hidden = linear(x.reshape([-1, 64]), graph.param('w1', [32, 64], { init })).tanh();
+ *     return linear(hidden, graph.param('w2', [10, 32], { init }));
  *   },
- *   data,
- *   batchSize: 20,
- *   epochs: 3,
- *   seeds: [0, 1, 2],
- * });
+ * };
+ * using run = await train({ model, data, batchSize: 20, epochs: 3, seeds: [0, 1, 2] });
  * run.history.at(-1)?.testAccuracy;
  * ```
  */
