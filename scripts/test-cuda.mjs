@@ -19,7 +19,7 @@ for (const name of Object.keys(models))
   for (const members of [1, 3])
     for (const [key, gap] of Object.entries(await compareDevices(name, members, 'float64')))
       count(`${name}, ${members} members: ${key}`, gap < 1e-9, 1, `differs by ${gap} of its largest value`);
-console.log(`cuda on the host: ${total.passed} passed, ${total.failed} failed`);
+console.log(`cuda: ${total.passed} passed, ${total.failed} failed`);
 process.exitCode = total.failed === 0 ? 0 : 1;
 
 function runOracle(directory, part) {
