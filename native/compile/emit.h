@@ -1,0 +1,14 @@
+// From a node to its launches: one emitter per kind of op.
+#pragma once
+#include "compile/emitter.h"
+
+namespace ptmz {
+
+// The elementwise group whose result is `id`.
+void emit_map(Emitter& e, NodeId id);
+void emit_reduce(Emitter& e, NodeId id);
+void emit_matmul(Emitter& e, NodeId id);
+void emit_conv(Emitter& e, NodeId id);
+void emit_fused(Emitter& e, NodeId id);
+
+}  // namespace ptmz

@@ -1,0 +1,118 @@
+// Matrix products and convolutions.
+#include <algorithm>
+
+#include "compile/emit.h"
+
+namespace ptmz {
+namespace {
+
+// Floating-point operations from which a convolution is worth a layout of its own.
+constexpr double kLeastLanesWork = 1e5;
+
+// A matrix that the kernel can read: one unit stride, the other at least the length of a row. `rows`, `cols`: axes.
+View matrix(Emitter& e, NodeId id, bool transpose) {
+  const auto fits = [&](View& v) {
+    const size_t r = v.shape.size();
+    int64_t &rows = v.shape[r - 2], &cols = v.shape[r - 1], &rs = v.strides[r - 2], &cs = v.strides[r - 1];
+    if (v.buffer < 0) return false;
+    if (rows == 1 && cols == 1)
+      rs = cs = 1;
+    else if (rows == 1 && cs == 1)
+      rs = cols;
+    else if (rows == 1 && cs >= 1)
+      rs = 1;
+    else if (cols == 1 && rs == 1)
+      cs = rows;
+    else if (cols == 1 && rs >= 1)
+      cs = 1;
+    return (cs == 1 && rs >= cols) || (rs == 1 && cs >= rows);
+  };
+  View v = e.view(id);
+  if (!fits(v)) {
+    v = e.dense(id);
+    fits(v);
+  }
+  if (transpose) {
+    const size_t r = v.shape.size();
+    std::swap(v.shape[r - 2], v.shape[r - 1]);
+    std::swap(v.strides[r - 2], v.strides[r - 1]);
+  }
+  return v;
+}
+
+// The dense tensor `to` = the sum of the rows of `parts`.
+void emit_sum_of_parts(Emitter& e, NodeId id, const View& to, const View& parts) {
+  Launch l = e.begin(LaunchCode::reduce_sum, id, to.varies, {parts.shape[1], parts.shape[0]});
+  l.kept_rank = 1;
+  View row = to;
+  row.strides = {1, 0};
+  Emitter::operand(l, row);
+  Emitter::operand(l, parts, {1, 0});
+  l.register_count = 1;
+  l.column = true;
+  e.finish(l);
+}
+
+}  // namespace
+
+void emit_matmul(Emitter& e, NodeId id) {
+  const Node& n = e.graph[id];
+  const View a = matrix(e, n.inputs[0], n.attrs.ints[0] != 0), b = matrix(e, n.inputs[1], n.attrs.ints[1] != 0);
+  const View to = e.target(id);
+  const size_t r = n.shape.size();
+  // Rows of a that follow each other across the batch while b stays are one taller matrix: one product.
+  size_t batch = r - 2;
+  int64_t m = n.shape[r - 2];
+  while (batch > 0 && (b.strides[batch - 1] == 0 || n.shape[batch - 1] == 1) &&
+         (a.strides[batch - 1] == m * a.strides[r - 2] || n.shape[batch - 1] == 1) && a.strides[r - 1] == 1)
+    m *= n.shape[--batch];
+  Shape space(n.shape.begin(), n.shape.begin() + static_cast<int64_t>(batch));
+  space.insert(space.end(), {m, n.shape[r - 1], a.shape[r - 1]});
+  Launch l = e.begin(LaunchCode::matmul, id, e.varies[id], space);
+  std::vector<int64_t> axes;
+  for (size_t d = 0; d < batch; ++d) axes.push_back(static_cast<int64_t>(d));
+  const auto with = [&](int64_t row, int64_t col, int64_t inner) {
+    std::vector<int64_t> out = axes;
+    out.insert(out.end(), {row, col, inner});
+    return out;
+  };
+  const int64_t rows = static_cast<int64_t>(r) - 2, cols = rows + 1;
+  Emitter::operand(l, to, with(rows, cols, -1));
+  Emitter::operand(l, a, with(rows, -1, cols));
+  Emitter::operand(l, b, with(-1, cols, rows));
+  e.finish(l);
+}
+
+void emit_conv(Emitter& e, NodeId id) {
+  const Node& n = e.graph[id];
+  const ConvAttrs conv = ConvAttrs::from(n.attrs.ints.data());
+  const Shape &sa = e.graph.shape(n.inputs[0]), &sb = e.graph.shape(n.inputs[1]);
+  // (images, in channels, out channels) from whichever two of x, w, y are given; `a`, `b`: which of these are images.
+  const bool weight = n.op == Op::conv2d_weight, a = n.op != Op::conv2d_input, b = n.op != Op::conv2d;
+  const LaunchCode code = weight ? LaunchCode::conv2d_weight : a ? LaunchCode::conv2d : LaunchCode::conv2d_input;
+  const int64_t images = a ? sa[0] : sb[0], in = a ? sa[1] : n.shape[1], out = weight ? sb[1] : a ? sb[0] : sa[0];
+  const double work = 2.0 * static_cast<double>(images * out * conv.out_h() * conv.out_w()) *
+                      static_cast<double>(in / conv.groups * conv.kh * conv.kw);
+  // A tiny one costs more to reorder than it gains.
+  const bool there = (a && e.lanes_of(n.inputs[0]) > 0) || (b && e.lanes_of(n.inputs[1]) > 0);
+  const bool worth = there || (e.backend.keeps_images_in_lanes() && work >= kLeastLanesWork);
+  const int64_t lanes = worth ? lanes_for(a ? sa : sb, e.real) : 0;
+  const auto operand_view = [&](NodeId input, bool is_images) {
+    return lanes > 0 && is_images ? e.in_lanes(input, lanes) : e.dense(input);
+  };
+  const View first = operand_view(n.inputs[0], a), second = operand_view(n.inputs[1], b);
+  Launch l = e.begin(code, id, e.varies[id], {images, in, conv.h, conv.w, out, conv.out_h(), conv.out_w()});
+  std::copy(n.attrs.ints.begin(), n.attrs.ints.end(), l.ints);
+  l.ints[kLanesInt] = lanes;
+  const View result = e.target(id, weight ? 0 : lanes);
+  const int64_t parts = weight ? e.backend.partial_results(l) : 1;
+  const View partial = parts > 1 ? e.new_value({parts, element_count(n.shape)}, false, e.varies[id]) : result;
+  if (parts > 1) l.ints[kPartsInt] = parts;
+  Emitter::operand(l, partial);
+  Emitter::operand(l, first);
+  Emitter::operand(l, second);
+  e.finish(l);
+  if (parts > 1) emit_sum_of_parts(e, id, result, partial);
+}
+
+}  // namespace ptmz

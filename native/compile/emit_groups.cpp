@@ -1,0 +1,137 @@
+// Elementwise groups, and the reductions that take one in.
+#include <algorithm>
+
+#include "compile/emit.h"
+
+namespace ptmz {
+namespace {
+
+// The lanes that a launch of these members should walk in: those of what it reads.
+int64_t lanes_of_group(Emitter& e, const std::vector<NodeId>& members, NodeId result) {
+  int64_t lanes = e.lanes_of(result);
+  for (NodeId id : members)
+    for (NodeId i : e.graph[id].inputs) lanes = std::max(lanes, e.lanes_of(i));
+  return lanes;
+}
+
+// Appends the group's instructions; `l` gets one operand per value read from outside. Returns the result's register.
+// Temporaries take the lowest free register, so that a long chain keeps few blocks in the first-level cache.
+void emit_group(Emitter& e, Launch& l, const std::vector<NodeId>& members, NodeId result, int64_t lanes,
+                const std::vector<int64_t>* axes) {
+  std::map<NodeId, int> reads, last_use;
+  std::vector<NodeId> order;
+  for (NodeId id : members)
+    for (NodeId i : e.graph[id].inputs) {
+      last_use[i] = id;
+      if (std::binary_search(members.begin(), members.end(), i) || reads.count(i)) continue;
+      reads[i] = static_cast<int>(order.size());
+      order.push_back(i);
+    }
+  if (members.empty()) order.push_back(result), reads[result] = 0;
+  for (NodeId i : order) {
+    const View v = lanes > 0 ? e.split_view(i, lanes) : e.view(i);
+    axes ? Emitter::operand(l, v, *axes) : Emitter::operand(l, v);
+  }
+
+  std::map<NodeId, int> where = reads;
+  std::vector<bool> busy(order.size(), true);
+  for (NodeId id : members) {
+    const Node& n = e.graph[id];
+    int reg = static_cast<int>(std::find(busy.begin(), busy.end(), false) - busy.begin());
+    if (reg == static_cast<int>(busy.size())) busy.push_back(true);
+    busy[reg] = true;
+    Instr instr{};
+    instr.op = static_cast<uint8_t>(n.op);
+    if (n.op == Op::compare) instr.comparison = static_cast<uint8_t>(n.attrs.ints[0]);
+    if (n.op == Op::pow) instr.value = n.attrs.reals[0];
+    instr.out = static_cast<uint8_t>(reg);
+    uint8_t* args[] = {&instr.a, &instr.b, &instr.c};
+    for (size_t i = 0; i < n.inputs.size(); ++i) *args[i] = static_cast<uint8_t>(where.at(n.inputs[i]));
+    e.instruction(instr);
+    where[id] = reg;
+    for (NodeId i : n.inputs)
+      if (last_use[i] == id && !reads.count(i)) busy[where[i]] = false;
+  }
+  l.instr_count = static_cast<int32_t>(members.size());
+  l.register_count = static_cast<int32_t>(busy.size());
+  l.result_register = where.at(result);
+}
+
+// Whether the axis with the smallest stride, in the input that moves along most axes, is a kept one.
+bool innermost_is_kept(const Launch& l) {
+  int best = -1, best_axes = 0;
+  for (int32_t i = 1; i < l.operand_count; ++i) {
+    int axes = 0;
+    for (int32_t d = 0; d < l.rank; ++d) axes += l.operands[i].buffer >= 0 && l.operands[i].strides[d] != 0;
+    if (axes > best_axes) best = i, best_axes = axes;
+  }
+  if (best < 0) return false;
+  int32_t innermost = -1;
+  for (int32_t d = 0; d < l.rank; ++d) {
+    const int64_t stride = l.operands[best].strides[d];
+    if (stride != 0 && (innermost < 0 || stride < l.operands[best].strides[innermost])) innermost = d;
+  }
+  return innermost < l.kept_rank;
+}
+
+}  // namespace
+
+void emit_map(Emitter& e, NodeId id) {
+  const std::vector<NodeId>& members = e.groups.members.at(id);
+  const int64_t lanes = lanes_of_group(e, members, id);
+  const View to = e.target(id, lanes);
+  const View out = lanes > 0 ? split(to, lanes) : to;
+  Launch l = e.begin(LaunchCode::map, id, e.varies[id], out.shape);
+  Emitter::operand(l, out);
+  emit_group(e, l, members, id, lanes, nullptr);
+  collapse(l);
+  e.finish(l);
+}
+
+// Iteration space of a reduction: kept axes in the order of the output, then reduced ones.
+void emit_reduce(Emitter& e, NodeId id) {
+  const Node& n = e.graph[id];
+  const auto found = e.groups.members.find(id);
+  const std::vector<NodeId> members = found == e.groups.members.end() ? std::vector<NodeId>{} : found->second;
+  const int64_t lanes = n.op == Op::argmax ? 0 : lanes_of_group(e, members, n.inputs[0]);
+  const View to = e.target(id);
+  const View out = lanes > 0 ? split(to, lanes) : to;
+  const Shape& full = e.graph.shape(n.inputs[0]);
+  std::vector<bool> reduced(full.size());
+  for (int64_t axis : n.attrs.ints) reduced[axis] = true;
+  Shape walked = full;
+  std::vector<int64_t> order;
+  for (size_t d = 0; d < full.size(); ++d) order.push_back(static_cast<int64_t>(d));
+  if (lanes > 0) {
+    reduced.push_back(reduced[0]);
+    walked[0] /= lanes;
+    walked.push_back(lanes);
+    // Images lie next to each other in a plain output, and pixels of an image in the lanes of the input.
+    order = reduced[0] ? std::vector<int64_t>{0, 1, 2, 3, 4} : std::vector<int64_t>{0, 4, 1, 2, 3};
+  }
+  std::vector<int64_t> axes;
+  Shape space;
+  for (int pass = 0; pass < 2; ++pass)
+    for (int64_t d : order)
+      if (reduced[d] == (pass == 1)) {
+        axes.push_back(d);
+        space.push_back(walked[d]);
+      }
+  const LaunchCode code = n.op == Op::sum   ? LaunchCode::reduce_sum
+                          : n.op == Op::max ? LaunchCode::reduce_max
+                                            : LaunchCode::argmax;
+  Launch l = e.begin(code, id, e.varies[id], space);
+  l.kept_rank = static_cast<int32_t>(std::count(reduced.begin(), reduced.end(), false));
+  Emitter::operand(l, out, axes);
+  for (int32_t d = l.kept_rank; d < l.rank; ++d) l.operands[0].strides[d] = 0;
+  if (n.op == Op::argmax) {
+    Emitter::operand(l, e.view(n.inputs[0]), axes);
+  } else {
+    emit_group(e, l, members, n.inputs[0], lanes, &axes);
+  }
+  collapse(l);
+  l.column = innermost_is_kept(l);
+  e.finish(l);
+}
+
+}  // namespace ptmz
