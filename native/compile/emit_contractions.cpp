@@ -8,6 +8,9 @@ namespace {
 
 // Floating-point operations from which a convolution is worth a layout of its own.
 constexpr double kLeastLanesWork = 1e5;
+// Channels that a convolution's input gradient adds up from which its weights are worth a copy: as they are, the next
+// one's lie a row of kernels away.
+constexpr int64_t kManySources = 128;
 
 // A matrix that the kernel can read: one unit stride, the other at least the length of a row. `rows`, `cols`: axes.
 View matrix(Emitter& e, NodeId id, bool transpose) {
@@ -38,6 +41,14 @@ View matrix(Emitter& e, NodeId id, bool transpose) {
     std::swap(v.strides[r - 2], v.strides[r - 1]);
   }
   return v;
+}
+
+// Weights (O,I,KH,KW) copied such that the kernels of all outputs for one input lie side by side.
+View with_outputs_inside(Emitter& e, NodeId id, const View& weights) {
+  const Shape& s = weights.shape;
+  const View to = e.new_value({s[1], s[0], s[2], s[3]}, false, weights.varies);
+  e.copy(id, to, permuted(weights, {1, 0, 2, 3}));
+  return permuted(to, {1, 0, 2, 3});
 }
 
 // The dense tensor `to` = the sum of the rows of `parts`.
@@ -100,7 +111,10 @@ void emit_conv(Emitter& e, NodeId id) {
   const auto operand_view = [&](NodeId input, bool is_images) {
     return lanes > 0 && is_images ? e.in_lanes(input, lanes) : e.dense(input);
   };
-  const View first = operand_view(n.inputs[0], a), second = operand_view(n.inputs[1], b);
+  View first = operand_view(n.inputs[0], a);
+  const View second = operand_view(n.inputs[1], b);
+  if (code == LaunchCode::conv2d_input && lanes > 0 && conv.groups == 1 && out >= kManySources)
+    first = with_outputs_inside(e, id, first);
   Launch l = e.begin(code, id, e.varies[id], {images, in, conv.h, conv.w, out, conv.out_h(), conv.out_w()});
   std::copy(n.attrs.ints.begin(), n.attrs.ints.end(), l.ints);
   l.ints[kLanesInt] = lanes;

@@ -133,6 +133,16 @@ void check_lanes(const std::string& level, const Conv& s, const std::vector<T>& 
   CHECK_CLOSE(error_of(out, expected.y), 0, tolerance<T>(s.c / s.groups * s.kh * s.kw));
   CHECK_CLOSE(error_of(dx, expected.x), 0, tolerance<T>(s.o / s.groups * s.kh * s.kw));
   CHECK_CLOSE(error_of(dw, expected.w), 0, tolerance<T>(s.n * s.oh() * s.ow()));
+  if (s.groups == 1) {
+    // The weights as (C,O,KH,KW) in memory.
+    Launch swapped = launch(LaunchCode::conv2d_input);
+    const int64_t taps = s.kh * s.kw;
+    swapped.operands[1].strides[0] = taps;
+    swapped.operands[1].strides[1] = s.o * taps;
+    std::vector<T> turned(w.size());
+    for (int64_t i = 0; i < s.w_size(); ++i) turned[(i / taps % s.c * s.o + i / taps / s.c) * taps + i % taps] = w[i];
+    CHECK(same_bits(plain(run<T>(level, swapped, s.x_size(), turned, set(y))), dx));
+  }
   const int64_t parts = (s.n + 15) / 16;
   const std::vector<T> sum = from_parts<T>(level, launch(LaunchCode::conv2d_weight), parts, s.w_size(), set(x), set(y));
   CHECK_CLOSE(error_of(sum, expected.w), 0, tolerance<T>(s.n * s.oh() * s.ow()));
@@ -288,6 +298,17 @@ TEST(conv_widths) {
   check_both(Conv{2, 24, 28, 28, 8, 3, 3, 1, 1, 1, 1});  // several bands of rows
   check_both(Conv{20, 40, 20, 22, 8, 3, 3, 2, 2, 1, 1});
   check_both(Conv{17, 70, 3, 3, 80, 3, 3, 1, 1, 1, 1});
+}
+
+// Wide enough for tiles of many channels, and large enough for several bands of rows and copies of what they read.
+TEST(conv_bands) {
+  check_both(Conv{16, 20, 30, 30, 9, 3, 3, 1, 1, 1, 1});
+  check_both(Conv{32, 13, 24, 26, 7, 3, 3, 2, 2, 1, 1});
+  check_both(Conv{16, 9, 28, 28, 11, 5, 5, 1, 1, 2, 2});
+  check_both(Conv{16, 9, 26, 28, 5, 3, 3, 1, 1, 2, 2, 2, 2});
+  check_both(Conv{16, 20, 16, 32, 10, 3, 3, 1, 1, 1, 1, 1, 1, 2});
+  check_both(Conv{16, 64, 12, 12, 6, 3, 3, 1, 1, 1, 1});
+  check_both(Conv{48, 6, 2, 2, 17, 3, 3, 1, 1, 1, 1});
 }
 
 TEST(conv_without_elements) {

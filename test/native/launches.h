@@ -97,6 +97,10 @@ struct Conv {
     std::memcpy(l.shape, shape, sizeof shape);
     std::memcpy(l.ints, ints, sizeof ints);
     l.operand_count = 3;
+    // conv2d y, x, w; conv2d_input x, w, y; conv2d_weight w, x, y
+    Operand& weights = l.operands[code == LaunchCode::conv2d ? 2 : code == LaunchCode::conv2d_input ? 1 : 0];
+    weights.strides[0] = c / groups * kh * kw;
+    weights.strides[1] = kh * kw;
     return l;
   }
 };

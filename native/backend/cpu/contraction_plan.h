@@ -7,8 +7,10 @@
 namespace ptmz::cpu {
 
 constexpr int64_t kCacheLine = 64;
-constexpr int64_t kWindowBytes = 384 * 1024;       // input that a convolution block holds, sized for the L2 cache
+constexpr int64_t kWindowBytes = 384 * 1024;       // input that a convolution works on, sized for the L2 cache
+constexpr int64_t kBlockWindowBytes = 2 << 20;     // input that a block copies in the end
 constexpr int64_t kOutputBytes = 128 * 1024;       // output that it collects before writing it
+constexpr int64_t kTileBytes = 64 * 1024;          // of x and y that a weight gradient's register tile walks over
 constexpr int64_t kAccumulatorBytes = 256 * 1024;  // partial weight gradients
 constexpr double kBlockWork = 2e6;                 // floating-point operations that are worth a block
 constexpr double kTinyWork = 1e5;                  // below this one block is enough
@@ -17,6 +19,13 @@ static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t round_up(int64_t a, int64_t unit) { return ceil_divide(a, unit) * unit; }
 static inline int64_t floor_divide(int64_t a, int64_t b) { return a >= 0 ? a / b : -ceil_divide(-a, b); }
+
+// Bytes from one plane to the next such that many planes do not fall on the same few lines of a cache: long ones begin
+// at different multiples of 2 KB.
+static inline int64_t spread(int64_t bytes) {
+  constexpr int64_t step = 2048;
+  return bytes < 2 * step ? bytes : (ceil_divide(bytes, step) | 1) * step;
+}
 
 // Blocks that a launch of this much work should have, so that several threads can share it.
 static inline int64_t wanted_blocks(double work) {
@@ -91,6 +100,8 @@ struct GatherPlan {
   bool input;
   int64_t sources, channels, rows, columns;  // of one group: source channels, destination channels and plane
   int64_t block_images, block_rows, block_channels;
+  int64_t band_rows;      // computed together, so that what they read fits the cache
+  int64_t copied_plane;   // bytes from one plane to the next in a copy without borders
   int64_t tile_channels;  // computed before they are written out
   int64_t image_blocks, row_blocks, channel_blocks;
   int64_t window_positions;  // of one source channel
@@ -127,14 +138,20 @@ static inline GatherPlan plan_gather(const Launch& launch, int64_t element_bytes
   const int64_t window_columns = (p.input ? input_window(s, 0, 1) : forward_window(s, 0, 1)).columns;
   const int64_t row_bytes = larger(1, p.sources * window_columns * lane_bytes);
 
-  // Bands of rows: as many as the cache asks for, then more while threads would lack work.
-  int64_t rows = p.rows;
-  while (rows > 1 && window_rows(s, p.input, rows) * row_bytes > kWindowBytes) --rows;
-  p.row_blocks = ceil_divide(p.rows, rows);
+  // Bands of rows: as many as the cache asks for. Blocks of bands: as few as scratch holds, since neighbouring bands
+  // read some of the same rows, then more while threads would lack work.
+  const auto most_rows = [&](int64_t bytes) {
+    int64_t rows = p.rows;
+    while (rows > 1 && window_rows(s, p.input, rows) * row_bytes > bytes) --rows;
+    return rows;
+  };
+  p.band_rows = most_rows(kWindowBytes);
+  p.row_blocks = ceil_divide(p.rows, s.lanes > 0 ? most_rows(kBlockWindowBytes) : p.band_rows);
   const int64_t wanted = wanted_blocks(s.work()), others = p.image_blocks * s.groups;
   p.row_blocks = larger(p.row_blocks, smaller(ceil_divide(wanted, others), p.rows / 2));
   p.block_rows = ceil_divide(p.rows, p.row_blocks);
   p.row_blocks = ceil_divide(p.rows, p.block_rows);
+  p.band_rows = ceil_divide(p.block_rows, ceil_divide(p.block_rows, p.band_rows));
   p.channel_blocks = larger(1, smaller(ceil_divide(wanted, others * p.row_blocks), p.channels / 4));
   p.block_channels = ceil_divide(p.channels, p.channel_blocks);
   p.channel_blocks = ceil_divide(p.channels, p.block_channels);
@@ -142,7 +159,9 @@ static inline GatherPlan plan_gather(const Launch& launch, int64_t element_bytes
   const int64_t positions = p.block_rows * p.columns;
   p.tile_channels = smaller(p.block_channels, larger(4, kOutputBytes / (positions * lane_bytes) / 4 * 4));
   p.window_positions = window_rows(s, p.input, p.block_rows) * window_columns;
+  p.copied_plane = spread(p.window_positions * s.lanes * element_bytes);
   p.window_bytes = round_up(p.sources * p.window_positions * lane_bytes, kCacheLine);
+  if (s.lanes > 0) p.window_bytes = larger(p.window_bytes, p.block_images / s.lanes * p.sources * p.copied_plane);
   p.output_bytes = p.tile_channels * positions * lane_bytes + 16 * kCacheLine;  // a transpose may read past the end
   p.output_bytes = round_up(p.output_bytes, kCacheLine);
   p.blocks = others * p.row_blocks * p.channel_blocks;
@@ -151,13 +170,15 @@ static inline GatherPlan plan_gather(const Launch& launch, int64_t element_bytes
   return p;
 }
 
-constexpr int64_t kTapBytes = 32;  // one entry of the table of (c, tap) pairs
+constexpr int64_t kTileInputs = 4, kTileOutputs = 6;  // channels of x and of y in a register tile for one tap
+constexpr int64_t kTapBytes = 40;                     // one entry of the tables of taps
 
 // conv2d_weight: a block owns some (o, c) pairs of one group and walks over the images of one part in order.
 struct WeightPlan {
   int64_t part_images;
   int64_t block_o, block_c, o_blocks, c_blocks;
-  int64_t step_images, step_rows;  // of y, held in scratch at a time
+  int64_t step_images, step_rows;  // of y, worked on at a time
+  bool by_tap;                     // register tiles hold channels by channels for one tap, else channels by pairs
   int64_t window_positions;
   int64_t window_bytes, output_bytes, accumulator_bytes;
   int64_t blocks, scratch_bytes;
@@ -213,11 +234,15 @@ static inline WeightPlan plan_weight(const Launch& launch, int64_t element_bytes
   const int64_t lane_bytes = p.step_images * element_bytes;
   const int64_t window_columns = forward_window(s, 0, 1).columns;
   p.step_rows = larger(1, s.oh);
-  while (p.step_rows > 1 &&
-         (c * window_rows(s, false, p.step_rows) * window_columns + o * p.step_rows * s.ow) * lane_bytes >
-             kWindowBytes) {
-    --p.step_rows;
-  }
+  p.by_tap = s.lanes * element_bytes % kCacheLine == 0 && s.lanes > 0 && o >= kTileInputs && c >= kTileInputs;
+  const auto bytes = [&](int64_t inputs, int64_t outputs) {
+    const int64_t x = window_rows(s, false, p.step_rows) * window_columns, y = p.step_rows * s.ow;
+    return (inputs * x + outputs * y) * lane_bytes;
+  };
+  const auto fits = [&] {
+    return bytes(c, o) <= kWindowBytes && (!p.by_tap || bytes(kTileInputs, kTileOutputs) <= kTileBytes);
+  };
+  while (p.step_rows > 1 && !fits()) --p.step_rows;
   p.step_rows = ceil_divide(larger(1, s.oh), ceil_divide(larger(1, s.oh), p.step_rows));
   p.window_positions = window_rows(s, false, p.step_rows) * window_columns;
   p.window_bytes = round_up(c * p.window_positions * lane_bytes, kCacheLine);

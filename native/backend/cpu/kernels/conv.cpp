@@ -5,8 +5,9 @@
 // (r + pad - k * dilation) divisible by the stride, so pixels fall into stride_h * stride_w classes, each with its
 // taps. Pixels of one class in one row are a run: neighbours there are neighbours in the window.
 //
-// The window is a copy with zeros around it, or, where a pixel's lanes fill whole vectors, the planes themselves: then
-// rows whose taps reach outside take fewer taps, and the pixels at either end of a row read zeros for some.
+// The window is a copy with zeros around it. Where a pixel's lanes fill whole vectors it is the planes themselves, or a
+// copy of them that caches hold better: then rows whose taps reach outside take fewer taps, and so do the pixels at
+// either end of a row.
 #include "backend/cpu/kernels/conv.h"
 
 #include "backend/cpu/kernels/lanes.h"
@@ -117,8 +118,10 @@ void fill_window(Tables& t, const Classes& classes, const Window& window, int64_
   }
 }
 
-// For the planes (rows, columns) themselves. False where more than a row's first and last pixels have taps outside.
-bool fill_planes(Tables& t, const Classes& classes, int64_t rows, int64_t columns, int64_t out_columns, int64_t lanes) {
+// For planes (rows, columns) in memory from their row `origin` on. False where more than a row's first and last pixels
+// have taps outside.
+bool fill_planes(Tables& t, const Classes& classes, int64_t rows, int64_t columns, int64_t origin, int64_t out_columns,
+                 int64_t lanes) {
   const Convolution& s = classes.s;
   int64_t taps = 0;
   t.run_count = 0;
@@ -152,7 +155,7 @@ bool fill_planes(Tables& t, const Classes& classes, int64_t rows, int64_t column
         runs.ends |= ends != 0;
       }
       const bool ends = runs.ends;
-      runs = find_runs(c, first, last - first, 0, 0, columns, out_columns, lanes);
+      runs = find_runs(c, first, last - first, origin, 0, columns, out_columns, lanes);
       runs.tap_begin = begin;
       runs.tap_end = taps;
       runs.ends = ends;
@@ -183,8 +186,6 @@ constexpr bool is_strided(Walk walk) { return walk == Walk::strided || walk == W
 constexpr bool has_ends(Walk walk) { return walk == Walk::dense_ends || walk == Walk::strided_ends; }
 constexpr Walk without_ends(Walk walk) { return is_strided(walk) ? Walk::strided : Walk::dense; }
 
-alignas(kVectorBytes) constexpr char kZeros[kVectorBytes] = {};
-
 // M destination channels by R rows of P vectors, held in registers. `ends`: which ends of the rows are in the tile.
 template <int M, int R, int P, Walk walk, typename V, typename T>
 __attribute__((noinline)) void accumulate(const Tile<T>& tile, const Weights<T>& w, const Tables& t, const Runs& runs,
@@ -202,19 +203,18 @@ __attribute__((noinline)) void accumulate(const Tile<T>& tile, const Weights<T>&
       const T* x = plane + t.tap_offset[k];
       const T* tap = source_weights + t.tap_weight[k];
       T factor[M];
-#pragma GCC unroll 4
+#pragma GCC unroll 6
       for (int m = 0; m < M; ++m) factor[m] = tap[m * destination];
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
         for (int i = 0; i < P; ++i) {
-          const T* from = x + r * row + i * step;
           if constexpr (has_ends(walk)) {
             const int64_t here = (i == 0 ? kFirst : 0) | (i == P - 1 ? kLast : 0);
-            if (here != 0) from = (t.tap_ends[k] & ends & here) != 0 ? reinterpret_cast<const T*>(kZeros) : from;
+            if (here != 0 && (t.tap_ends[k] & ends & here) != 0) continue;
           }
-          const V value = *reinterpret_cast<const Unaligned*>(from);
-#pragma GCC unroll 4
+          const V value = *reinterpret_cast<const Unaligned*>(x + r * row + i * step);
+#pragma GCC unroll 6
           for (int m = 0; m < M; ++m) sums[m][r][i] += value * factor[m];
         }
       }
@@ -223,7 +223,7 @@ __attribute__((noinline)) void accumulate(const Tile<T>& tile, const Weights<T>&
     plane += tile.window_plane;
   }
   const int64_t target_step = Strided ? runs.target_step : E;
-#pragma GCC unroll 4
+#pragma GCC unroll 6
   for (int m = 0; m < M; ++m) {
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
@@ -236,9 +236,13 @@ __attribute__((noinline)) void accumulate(const Tile<T>& tile, const Weights<T>&
   }
 }
 
+// Most channels per tile. Every tile reads its pixels of all source channels once more, so more channels and fewer
+// pixels read less from the second-level cache; six by four was the fastest of 24 sums.
+constexpr int kTileChannels = kVectorRegisters == 32 ? 6 : 4;
+
 // Most vectors per tile such that sums, weights and a few sources stay in registers.
 constexpr int most_vectors(int m) {
-  if (kVectorRegisters == 32) return m == 4 ? 6 : 8;
+  if (kVectorRegisters == 32) return m == 6 ? 4 : m == 5 ? 5 : m == 4 ? 6 : 8;
   return m == 4 ? 2 : m == 3 ? 3 : m == 2 ? 5 : 8;
 }
 
@@ -317,21 +321,26 @@ void accumulate_runs(const Tile<T>& tile, const Weights<T>& w, const Tables& t, 
   }
 }
 
+template <int M, typename T>
+void accumulate_some_channels(int64_t count, const Tile<T>& tile, const Weights<T>& w, const Tables& t, int64_t lanes) {
+  if constexpr (M > 1) {
+    if (count < M) return accumulate_some_channels<M - 1>(count, tile, w, t, lanes);
+  }
+  accumulate_runs<M>(tile, w, t, lanes);
+}
+
 // `window_set` and `output_set`: elements from one set of lanes to the next.
 template <typename T>
 void accumulate_channels(int64_t channels, Tile<T> tile, Weights<T> w, const Tables& t, int64_t lanes, int64_t sets,
                          int64_t window_set, int64_t output_set) {
-  const int64_t tiles = ceil_divide(channels, 4);
+  const int64_t tiles = ceil_divide(channels, kTileChannels);
   for (int64_t i = 0; i < tiles; ++i) {
     const int64_t count = channels * (i + 1) / tiles - channels * i / tiles;
     for (int64_t set = 0; set < sets; ++set) {
       Tile<T> part = tile;
       part.window += set * window_set;
       part.output += set * output_set;
-      if (count == 4) accumulate_runs<4>(part, w, t, lanes);
-      if (count == 3) accumulate_runs<3>(part, w, t, lanes);
-      if (count == 2) accumulate_runs<2>(part, w, t, lanes);
-      if (count == 1) accumulate_runs<1>(part, w, t, lanes);
+      accumulate_some_channels<kTileChannels>(count, part, w, t, lanes);
     }
     tile.output += count * tile.output_plane;
     w.data += count * w.destination;
@@ -361,50 +370,104 @@ Window find_window(const Convolution& s, const GatherPlan& p, const Block& b) {
   return p.input ? input_window(s, b.row, b.row + b.rows) : forward_window(s, b.row, b.row + b.rows);
 }
 
-// Where a block's window lies: elements between source channels and between sets of lanes.
+// Where a band's source lies: elements between source channels and between sets of lanes.
 template <typename T>
 struct Source {
   const T* data;
   int64_t plane, set;
 };
 
-// Fills tables, and the window in scratch from planes that have the lanes in memory; or points at the planes.
+// Operands with the lanes in memory: the output needs no detour. Bands of a block's rows are computed one by one; what
+// they read is copied into scratch, if it has to be, so far as an earlier band has not copied it.
 template <typename T>
-Source<T> find_source(const Convolution& s, const GatherPlan& p, const Block& b, Tables& t, const T* source,
-                      T* scratch) {
-  const Classes classes = {s, p.input, b.row, b.rows};
-  const Window window = find_window(s, p, b);
+struct LanesBlock {
+  const Convolution& s;
+  const GatherPlan& p;
+  const Block& block;
+  const T* source;  // of the block's first set and channel
+  int64_t rows, columns, plane, set;
+  T* scratch;
+  int64_t copied_begin, copied_end;  // rows of the planes that scratch holds
+
+  Source<T> find_source(const Block& band, Tables& t);
+  Source<T> copy_rows(int64_t end);
+  Source<T> copy_with_border(const Window& window);
+};
+
+template <typename T>
+LanesBlock<T> begin_lanes_block(const Convolution& s, const GatherPlan& p, const Block& b, const T* source,
+                                T* scratch) {
   const int64_t rows = p.input ? s.oh : s.h, columns = p.input ? s.ow : s.w;
   const int64_t plane = rows * columns * s.lanes, set = s.groups * p.sources * plane;
   source += b.image / s.lanes * set + b.group * p.sources * plane;
-  const bool inside =
-      window.column == 0 && window.columns == columns && window.row >= 0 && window.row + window.rows <= rows;
-  const int64_t element = sizeof(T);
-  const bool direct = s.lanes * element % kVectorBytes == 0 && reads_planes(p.sources, plane * element);
-  if (!inside && direct && fill_planes(t, classes, rows, columns, p.columns, s.lanes)) return {source, plane, set};
-  fill_window(t, classes, window, p.columns, s.lanes);
-  if (inside) return {source + window.row * columns * s.lanes, plane, set};
-  const int64_t window_plane = window.rows * window.columns * s.lanes, sets = b.images / s.lanes;
-  for (int64_t i = 0; i < sets; ++i) {
-    for (int64_t c = 0; c < p.sources; ++c)
-      copy_window(scratch + (i * p.sources + c) * window_plane, source + i * set + c * plane, window, rows, columns,
-                  s.lanes);
-  }
-  return {scratch, window_plane, p.sources * window_plane};
+  const int64_t first = smaller(rows, larger(0, find_window(s, p, b).row));
+  return {s, p, b, source, rows, columns, plane, set, scratch, first, first};
 }
 
-// Operands with the lanes in memory: the output needs no detour.
+template <typename T>
+Source<T> LanesBlock<T>::find_source(const Block& band, Tables& t) {
+  const Classes classes = {s, p.input, band.row, band.rows};
+  const Window window = find_window(s, p, band);
+  const bool inside =
+      window.column == 0 && window.columns == columns && window.row >= 0 && window.row + window.rows <= rows;
+  if (inside) {
+    fill_window(t, classes, window, p.columns, s.lanes);
+    return {source + window.row * columns * s.lanes, plane, set};
+  }
+  const int64_t element = sizeof(T);
+  if (s.lanes * element % kVectorBytes == 0) {
+    const bool in_place = reads_planes(p.sources, plane * element);
+    if (fill_planes(t, classes, rows, columns, in_place ? 0 : copied_begin, p.columns, s.lanes)) {
+      return in_place ? Source<T>{source, plane, set} : copy_rows(smaller(rows, window.row + window.rows));
+    }
+  }
+  fill_window(t, classes, window, p.columns, s.lanes);
+  return copy_with_border(window);
+}
+
+// The planes' rows from copied_begin to `end`.
+template <typename T>
+Source<T> LanesBlock<T>::copy_rows(int64_t end) {
+  const int64_t row = columns * s.lanes, copy = p.copied_plane / static_cast<int64_t>(sizeof(T));
+  const int64_t sets = block.images / s.lanes;
+  if (end > copied_end) {
+    const int64_t bytes = (end - copied_end) * row * static_cast<int64_t>(sizeof(T));
+    for (int64_t i = 0; i < sets; ++i) {
+      for (int64_t c = 0; c < p.sources; ++c) {
+        T* to = scratch + (i * p.sources + c) * copy + (copied_end - copied_begin) * row;
+        __builtin_memcpy(to, source + i * set + c * plane + copied_end * row, bytes);
+      }
+    }
+    copied_end = end;
+  }
+  return {scratch, copy, p.sources * copy};
+}
+
+template <typename T>
+Source<T> LanesBlock<T>::copy_with_border(const Window& window) {
+  const int64_t copy = window.rows * window.columns * s.lanes, sets = block.images / s.lanes;
+  for (int64_t i = 0; i < sets; ++i) {
+    for (int64_t c = 0; c < p.sources; ++c)
+      copy_window(scratch + (i * p.sources + c) * copy, source + i * set + c * plane, window, rows, columns, s.lanes);
+  }
+  return {scratch, copy, p.sources * copy};
+}
+
 template <typename T>
 void run_lanes_block(const Call& call, const Convolution& s, const GatherPlan& p, const Block& b, Tables& t,
                      Weights<T> w) {
-  const Source<T> source =
-      find_source<T>(s, p, b, t, static_cast<const T*>(call.pointers[p.input ? 2 : 1]), static_cast<T*>(call.scratch));
+  LanesBlock<T> block = begin_lanes_block<T>(s, p, b, static_cast<const T*>(call.pointers[p.input ? 2 : 1]),
+                                             static_cast<T*>(call.scratch));
   const int64_t plane = p.rows * p.columns * s.lanes, set = s.groups * p.channels * plane;
-  T* out = static_cast<T*>(call.pointers[0]) + b.image / s.lanes * set + (b.group * p.channels + b.channel) * plane +
-           b.row * p.columns * s.lanes;
+  T* out = static_cast<T*>(call.pointers[0]) + b.image / s.lanes * set + (b.group * p.channels + b.channel) * plane;
   w.data += b.channel * w.destination;
-  accumulate_channels<T>(b.channels, {source.data, p.sources, source.plane, out, plane}, w, t, s.lanes,
-                         b.images / s.lanes, source.set, set);
+  Block band = b;
+  for (int64_t end = b.row + b.rows; band.row < end; band.row += band.rows) {
+    band.rows = smaller(p.band_rows, end - band.row);
+    const Source<T> source = block.find_source(band, t);
+    const Tile<T> tile = {source.data, p.sources, source.plane, out + band.row * p.columns * s.lanes, plane};
+    accumulate_channels<T>(b.channels, tile, w, t, s.lanes, b.images / s.lanes, source.set, set);
+  }
 }
 
 // Plain operands: images are transposed into the lanes of a vector and back.
@@ -458,10 +521,11 @@ void run_block(const Call& call, const Convolution& s, const GatherPlan& p, cons
   t.tap_ends = t.tap_weight + taps;
   t.runs = reinterpret_cast<Runs*>(t.tap_ends + taps);
   t.position = reinterpret_cast<int32_t*>(t.runs + runs);
-  const T* kernels =
-      static_cast<const T*>(call.pointers[p.input ? 1 : 2]) + b.group * p.sources * p.channels * s.taps();
-  Weights<T> w = {kernels, p.sources * s.taps(), s.taps()};
-  if (p.input) w = {kernels, s.taps(), p.channels * s.taps()};
+  // (O,C/groups,KH,KW): kernels are dense, the rest lies as the launch says.
+  const int64_t* strides = call.launch.operands[p.input ? 1 : 2].strides;
+  const T* kernels = static_cast<const T*>(call.pointers[p.input ? 1 : 2]) + b.group * s.group_o() * strides[0];
+  Weights<T> w = {kernels, strides[0], strides[1]};
+  if (p.input) w = {kernels, strides[1], strides[0]};
   if (s.lanes > 0) return run_lanes_block<T>(call, s, p, b, t, w);
   if (b.images * static_cast<int64_t>(sizeof(T)) <= kHalfVectorBytes)
     return run_plain_block<T, kHalfVectorBytes>(call, s, p, b, t, w);

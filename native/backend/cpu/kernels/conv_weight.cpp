@@ -2,148 +2,12 @@
 // in the SIMD lanes. A block owns some (o, c) pairs and adds up the images of one part in order; a launch that follows
 // adds the parts, so that sums never depend on threads.
 #include "backend/cpu/kernels/conv.h"
-#include "backend/cpu/kernels/lanes.h"
+#include "backend/cpu/kernels/conv_weight_tiles.h"
 
 namespace ptmz::cpu::PTMZ_SIMD_LEVEL {
 namespace {
 
-static_assert(kTapBytes == 4 * sizeof(int64_t));
-
-// x and y for some images and rows. Sets are groups of images that fill the lanes; a vector is one pixel's lanes or a
-// part of them, or the lanes of neighbouring pixels. All distances are in elements.
-template <typename T>
-struct Step {
-  const T *x, *y;
-  int64_t x_set, y_set, sets;
-  int64_t x_part, parts;  // parts of a pixel's lanes, where a vector holds less than all of them
-  int64_t x_row, y_row, rows;
-  int64_t x_vector, y_vector, vectors;
-  int64_t y_channel;
-  bool bordered;   // x is the planes themselves: some taps leave them
-  const T* zeros;  // as long as a row with its borders
-};
-
-// One (c, tap) pair: where it reads for the first pixel of the first row, and where it would leave the plane.
-struct Tap {
-  int64_t offset;
-  int64_t row_begin, row_end;  // rows of the step in which it stays inside
-  int64_t ends;                // kFirst, kLast: outside at that pixel of every row
-};
-
-// sums[i][k] += y[i * channel] * x[k][at].
-template <int M, int K, typename V, typename T>
-PTMZ_INLINE void accumulate_pixel(V (&sums)[M][K], const T* y, int64_t channel, const T* const (&x)[K], int64_t at) {
-  using Unaligned = typename Lanes<T, sizeof(V)>::Unaligned;
-  V u[M];
-#pragma GCC unroll 4
-  for (int i = 0; i < M; ++i) u[i] = *reinterpret_cast<const Unaligned*>(y + i * channel);
-#pragma GCC unroll 9
-  for (int k = 0; k < K; ++k) {
-    const V value = *reinterpret_cast<const Unaligned*>(x[k] + at);
-#pragma GCC unroll 4
-    for (int i = 0; i < M; ++i) sums[i][k] += u[i] * value;
-  }
-}
-
-// acc[m * acc_row + k] += sum over sets and pixels of y[m][pixel] * x[base(pixel) + offset of tap k]. `Bordered`: taps
-// may leave the plane, and then read from step.zeros.
-template <int M, int K, bool Bordered, typename V, typename T>
-__attribute__((noinline)) void accumulate(const Step<T>& step, int64_t m, const Tap* tap, V* acc, int64_t acc_row) {
-  V sums[M][K];
-#pragma GCC unroll 4
-  for (int i = 0; i < M; ++i) {
-#pragma GCC unroll 9
-    for (int k = 0; k < K; ++k) sums[i][k] = acc[i * acc_row + k];
-  }
-  const int64_t channel = step.y_channel;
-  for (int64_t set = 0; set < step.sets; ++set) {
-    for (int64_t part = 0; part < step.parts; ++part) {
-      const T* x_row = step.x + set * step.x_set + part * step.x_part;
-      const T* y_row = step.y + set * step.y_set + part * step.x_part + m * channel;
-      for (int64_t row = 0; row < step.rows; ++row, x_row += step.x_row, y_row += step.y_row) {
-        const T *x[K], *y = y_row;
-        [[maybe_unused]] const T* end[K];
-#pragma GCC unroll 9
-        for (int k = 0; k < K; ++k) {
-          x[k] = x_row + tap[k].offset;
-          if constexpr (Bordered) x[k] = row >= tap[k].row_begin && row < tap[k].row_end ? x[k] : step.zeros;
-        }
-        int64_t pixels = step.vectors, at = 0;
-        if constexpr (Bordered) {
-#pragma GCC unroll 9
-          for (int k = 0; k < K; ++k)
-            end[k] = (tap[k].ends & (kFirst | (pixels == 1 ? kLast : 0))) != 0 ? step.zeros : x[k];
-          accumulate_pixel<M, K>(sums, y, channel, end, 0);
-          at += step.x_vector;
-          y += step.y_vector;
-          pixels -= 2;
-        }
-        for (int64_t p = 0; p < pixels; ++p, at += step.x_vector, y += step.y_vector)
-          accumulate_pixel<M, K>(sums, y, channel, x, at);
-        if constexpr (Bordered) {
-          if (pixels < 0) continue;
-#pragma GCC unroll 9
-          for (int k = 0; k < K; ++k) end[k] = (tap[k].ends & kLast) != 0 ? step.zeros : x[k] + at;
-          accumulate_pixel<M, K>(sums, y, channel, end, 0);
-        }
-      }
-    }
-  }
-#pragma GCC unroll 4
-  for (int i = 0; i < M; ++i) {
-#pragma GCC unroll 9
-    for (int k = 0; k < K; ++k) acc[i * acc_row + k] = sums[i][k];
-  }
-}
-
-// Most (c, tap) pairs per tile such that the sums stay in registers.
-constexpr int most_taps(int m) {
-  if (kVectorRegisters == 32) return m == 4 ? 6 : m == 3 ? 8 : 9;
-  return m >= 3 ? 3 : m == 2 ? 5 : 9;
-}
-
-template <int M, int K, typename V, typename T>
-void accumulate_some(int64_t count, const Step<T>& step, int64_t m, const Tap* tap, V* acc, int64_t acc_row) {
-  if constexpr (K > 1) {
-    if (count < K) return accumulate_some<M, K - 1, V>(count, step, m, tap, acc, acc_row);
-  }
-  if constexpr (sizeof(V) == kVectorBytes) {
-    if (step.bordered) return accumulate<M, K, true, V>(step, m, tap, acc, acc_row);
-  }
-  accumulate<M, K, false, V>(step, m, tap, acc, acc_row);
-}
-
-template <int M, typename V, typename T>
-void accumulate_taps(const Step<T>& step, int64_t m, const Tap* tap, int64_t taps, V* acc) {
-  constexpr int most = most_taps(M);
-  const int64_t tiles = ceil_divide(taps, most);
-  for (int64_t j = 0; j < tiles; ++j) {
-    const int64_t k = taps * j / tiles, count = taps * (j + 1) / tiles - k;
-    accumulate_some<M, most, V>(count, step, m, tap + k, acc + m * taps + k, taps);
-  }
-}
-
-// All (o, c, tap) of the block, in register tiles.
-template <typename V, typename T>
-void accumulate_block(const Step<T>& step, int64_t channels, const Tap* tap, int64_t taps, V* acc) {
-  const int64_t tiles = ceil_divide(channels, 4);
-  for (int64_t i = 0; i < tiles; ++i) {
-    const int64_t m = channels * i / tiles;
-    switch (channels * (i + 1) / tiles - m) {
-      case 4:
-        accumulate_taps<4, V>(step, m, tap, taps, acc);
-        break;
-      case 3:
-        accumulate_taps<3, V>(step, m, tap, taps, acc);
-        break;
-      case 2:
-        accumulate_taps<2, V>(step, m, tap, taps, acc);
-        break;
-      default:
-        accumulate_taps<1, V>(step, m, tap, taps, acc);
-    }
-  }
-}
+static_assert(kTapBytes >= sizeof(Tap) && kTapBytes >= sizeof(Rectangle));
 
 // out[i] = the sum of the lanes of acc[i]; reads (but does not use) up to a vector's worth past the end.
 template <typename T, int Bytes>
@@ -169,7 +33,7 @@ void add_lanes(const typename Lanes<T, Bytes>::Vector* acc, int64_t count, T* ou
 struct Block {
   int64_t part, group, o, o_count, c, c_count;
   char *x, *y, *acc;
-  Tap* tap;
+  void* taps;  // what the register tiles look up: a Tap for every (c, tap), or a Rectangle for every tap
   int32_t *y_position, *x_position;
 };
 
@@ -186,8 +50,8 @@ Block find_block(const Call& call, const Convolution& s, const WeightPlan& p, in
   b.x = static_cast<char*>(call.scratch);
   b.y = b.x + p.window_bytes;
   b.acc = b.y + p.output_bytes;
-  b.tap = reinterpret_cast<Tap*>(b.acc + p.accumulator_bytes);
-  b.y_position = reinterpret_cast<int32_t*>(b.tap + p.block_c * s.taps());
+  b.taps = b.acc + p.accumulator_bytes;
+  b.y_position = reinterpret_cast<int32_t*>(static_cast<char*>(b.taps) + kTapBytes * p.block_c * s.taps());
   b.x_position = b.y_position + p.step_rows * s.ow;
   return b;
 }
@@ -240,9 +104,9 @@ bool leaves_at_ends(const Convolution& s) {
 // The same where the lanes are in memory: y is used where it lies, x too if no tap needs a border, or if it can do
 // without. Returns the elements between channels of x, and those of its rows.
 template <typename T>
-Strides find_lanes(const Call& call, const Convolution& s, const Block& b, const Window& window, int64_t image,
-                   int64_t images, int64_t row, Step<T>& step) {
-  const int64_t x_plane = s.h * s.w * s.lanes, y_plane = s.oh * s.ow * s.lanes;
+Strides find_lanes(const Call& call, const Convolution& s, const WeightPlan& p, const Block& b, const Window& window,
+                   int64_t image, int64_t images, int64_t row, Step<T>& step) {
+  const int64_t x_plane = s.h * s.w * s.lanes, y_plane = s.oh * s.ow * s.lanes, x_row = s.w * s.lanes;
   const T* x = static_cast<const T*>(call.pointers[1]) + image / s.lanes * s.c * x_plane +
                (b.group * s.group_c() + b.c) * x_plane;
   step.y = static_cast<const T*>(call.pointers[2]) + image / s.lanes * s.o * y_plane +
@@ -250,16 +114,16 @@ Strides find_lanes(const Call& call, const Convolution& s, const Block& b, const
   step.y_set = s.o * y_plane;
   step.y_channel = y_plane;
   step.sets = images / s.lanes;
+  const int64_t element = sizeof(T), pixel_bytes = s.lanes * element;
   const bool inside = window.column == 0 && window.columns == s.w && window.row >= 0 && window.row + window.rows <= s.h;
-  const int64_t pixel_bytes = s.lanes * static_cast<int64_t>(sizeof(T));
-  step.bordered = !inside && pixel_bytes % kVectorBytes == 0 && leaves_at_ends(s) &&
-                  reads_planes(b.c_count, x_plane * static_cast<int64_t>(sizeof(T)));
+  const bool in_place = p.by_tap || (leaves_at_ends(s) && reads_planes(b.c_count, x_plane * element));
+  step.bordered = !inside && pixel_bytes % kVectorBytes == 0 && in_place;
   if (inside || step.bordered) {
-    step.x = x + (window.row * s.w + window.column) * s.lanes;
+    step.x = x + window.row * x_row + window.column * s.lanes;
     step.x_set = s.c * x_plane;
     step.zeros = reinterpret_cast<const T*>(b.x);
-    if (step.bordered) zero(b.x, window.columns * pixel_bytes);
-    return {x_plane, s.w * s.lanes};
+    if (step.bordered && !p.by_tap) zero(b.x, window.columns * pixel_bytes);
+    return {x_plane, x_row};
   }
   const int64_t plane = window.rows * window.columns * s.lanes;
   T* scratch = reinterpret_cast<T*>(b.x);
@@ -309,6 +173,27 @@ Tap find_tap(const Convolution& s, int64_t tap, const Window& window, int64_t la
   return result;
 }
 
+// Where tap `tap` stays inside: within `count` positions from `origin` on, `stride` apart, in [0, size).
+struct Inside {
+  int64_t begin, end;
+};
+Inside find_inside(int64_t origin, int64_t stride, int64_t count, int64_t size) {
+  const int64_t begin = smaller(count, origin >= 0 ? 0 : ceil_divide(-origin, stride));
+  const int64_t end = origin >= size ? 0 : smaller(count, ceil_divide(size - origin, stride));
+  return {begin, larger(begin, end)};
+}
+
+template <typename T>
+Rectangle find_rectangle(const Convolution& s, int64_t tap, const Window& window, int64_t lanes, const Step<T>& step,
+                         int64_t x_row, int64_t rows) {
+  const int64_t down = tap / s.kw * s.dilation_h, right = tap % s.kw * s.dilation_w;
+  const int64_t offset = down * x_row + lanes * right;
+  if (!step.bordered) return {offset, 0, step.rows, 0, step.vectors};
+  const Inside row = find_inside(window.row + down, s.stride_h, rows, s.h);
+  const Inside column = find_inside(window.column + right, s.stride_w, s.ow, s.w);
+  return {offset, row.begin, row.end - row.begin, column.begin, column.end - column.begin};
+}
+
 template <typename T, int Bytes>
 void run_block(const Call& call, const Convolution& s, const WeightPlan& p, const Block& b) {
   using V = typename Lanes<T, Bytes>::Vector;
@@ -323,12 +208,20 @@ void run_block(const Call& call, const Convolution& s, const WeightPlan& p, cons
     for (int64_t image = b.part * p.part_images; image < end; image += p.step_images) {
       const int64_t images = smaller(p.step_images, end - image);
       Step<T> step = {};
-      const Strides x = s.lanes > 0 ? find_lanes<T>(call, s, b, window, image, images, row, step)
+      const Strides x = s.lanes > 0 ? find_lanes<T>(call, s, p, b, window, image, images, row, step)
                                     : load_plain<T, Bytes>(call, s, b, window, image, images, row, rows, step);
       step.x_row = x.row * s.stride_h;
+      step.x_channel = x.plane;
       set_walk(step, s, rows, lanes, E);
-      for (int64_t i = 0; i < count; ++i) b.tap[i] = find_tap(s, i % s.taps(), window, lanes, x, i / s.taps());
-      accumulate_block<V>(step, b.o_count, b.tap, count, acc);
+      if (p.by_tap) {
+        Rectangle* taps = static_cast<Rectangle*>(b.taps);
+        for (int64_t i = 0; i < s.taps(); ++i) taps[i] = find_rectangle(s, i, window, lanes, step, x.row, rows);
+        accumulate_block_by_tap<V>(step, b.o_count, b.c_count, taps, s.taps(), acc);
+      } else {
+        Tap* taps = static_cast<Tap*>(b.taps);
+        for (int64_t i = 0; i < count; ++i) taps[i] = find_tap(s, i % s.taps(), window, lanes, x, i / s.taps());
+        accumulate_block<V>(step, b.o_count, taps, count, acc);
+      }
     }
   }
   T* w = static_cast<T*>(call.pointers[0]) +
