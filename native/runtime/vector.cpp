@@ -1,6 +1,10 @@
 // Counted, aligned memory and the reader/writer marks of vectors.
 #include "runtime/vector.h"
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -15,6 +19,17 @@ namespace {
 
 std::atomic<int64_t> held_bytes{0};
 std::mutex transfer_mutex;  // a device has one stream for transfers
+
+// Large memory in pages of 2 MB where the system has them on request: planes are many small pages apart, and a look-up
+// of a page costs more than its data. What does not come is no error.
+void ask_for_large_pages([[maybe_unused]] void* data, [[maybe_unused]] int64_t bytes) {
+#if defined(MADV_HUGEPAGE)
+  constexpr uintptr_t page = 2 << 20;
+  const uintptr_t begin = (reinterpret_cast<uintptr_t>(data) + page - 1) / page * page;
+  const uintptr_t end = (reinterpret_cast<uintptr_t>(data) + static_cast<uintptr_t>(bytes)) / page * page;
+  if (begin + 4 * page <= end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#endif
+}
 
 }  // namespace
 
@@ -53,6 +68,7 @@ Buffer::Buffer(int64_t bytes, const Device* device) : bytes_(bytes), device_(dev
     bytes_ = 0;
     throw Error("OUT_OF_MEMORY", "could not allocate " + std::to_string(bytes) + " bytes of memory");
   }
+  ask_for_large_pages(raw, bytes);
   const uintptr_t aligned = (reinterpret_cast<uintptr_t>(raw) + 64 + 63) / 64 * 64;
   std::memcpy(reinterpret_cast<char*>(aligned) - sizeof raw, &raw, sizeof raw);
   data_ = reinterpret_cast<void*>(aligned);
