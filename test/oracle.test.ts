@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readSafetensors, writeSafetensors } from '../lib/index.js';
 import { relativeError } from '../lib/oracle/ops.js';
+import { outcome as outcomeOf } from '../lib/oracle/ops.js';
 import { runOracle } from '../lib/oracle/run.js';
 
 const fixtures = fileURLToPath(new URL('./oracle/fixtures', import.meta.url));
@@ -123,6 +124,25 @@ describe('the oracle runner', () => {
     );
     const { lines: messages } = await outcome(folder, { only: 'models' });
     expect(messages[0]).toMatch(/DATA_MALFORMED: the weights of 'conv1.weight'/);
+  });
+
+  test('a case is undecided where float64 from rounded weights misses what float32 misses, and nothing else is wrong', () => {
+    const check = (program: string, error: number, rounding?: number) => ({
+      tensor: 'sgd.params',
+      program,
+      error,
+      tolerance: 1e-6,
+      ...(rounding !== undefined && { rounding }),
+    });
+    const of = (...checks: ReturnType<typeof check>[]) => outcomeOf({ id: 'case', checks });
+    const good = check('float64', 1e-9);
+    expect(of(good, check('float32', 1e-7))).toBe('passed');
+    expect(of(good, check('float32', 1e-3, 2e-6))).toBe('undecided');
+    expect(of(good, check('float32', 1e-3, 2e-7))).toBe('failed');
+    expect(of(good, check('float32', 1e-3, 2e-6), check('float32', 1e-3, 2e-7))).toBe('failed');
+    expect(of(check('float64', 1e-3), check('float32', 1e-3, 2e-6))).toBe('failed');
+    expect(of(good, check('float32', Infinity, 2e-7))).toBe('failed');
+    expect(of()).toBe('failed');
   });
 
   test('verbose prints every comparison', async () => {

@@ -25,7 +25,10 @@ function parse(args: string[]): { directory: string; options: OracleOptions } {
 async function main(): Promise<number> {
   const { directory, options } = parse(process.argv.slice(2));
   const counts = await runOracle(directory, options);
-  console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
+  const { passed, failed, undecided, skipped } = counts;
+  console.log(
+    `${passed} passed, ${failed} failed, ${undecided > 0 ? `${undecided} undecided, ` : ''}${skipped} skipped`,
+  );
   return counts.failed > 0 ? 1 : 0;
 }
 

@@ -44,12 +44,18 @@ export class Reference {
   }
 
   /** Compares a tensor, in the oracle's order, with what was stored of it. */
-  check(tensor: string, dtype: 'float64' | 'float32', own: Numbers): void {
+  check(tensor: string, dtype: 'float64' | 'float32', own: Numbers): Check {
     const tolerance = this.c.tol[dtype === 'float64' ? 'f64' : 'f32'][tensor];
     if (tolerance === undefined) throw new PtmzError('DATA_MALFORMED', `${tensor} has no tolerance`);
+    const check = { tensor, program: dtype, error: this.error(tensor, own), tolerance };
+    this.checks.push(check);
+    return check;
+  }
+
+  /** How far a tensor lies from what was stored of it, relatively. */
+  error(tensor: string, own: Numbers): number {
     const stored = this.tensors.get(`f64.${tensor}`);
-    const error = stored ? distance(own, numbers(stored, tensor)) : this.#digestError(tensor, own);
-    this.checks.push({ tensor, program: dtype, error, tolerance });
+    return stored ? distance(own, numbers(stored, tensor)) : this.#digestError(tensor, own);
   }
 
   /** In units of the tolerance: a projection may miss by 4 tol l2, an element by tol l2. */

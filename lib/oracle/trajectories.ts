@@ -5,7 +5,9 @@ import type { Run } from '../train/run.js';
 import type { ScheduleName } from '../train/schedules.js';
 import { prepare, type TrainOptions } from '../train/trainer.js';
 import { pick, place, positions } from './flat.js';
+import { rademacher } from './hash.js';
 import type { ModelCase, ModelDetail } from './manifest.js';
+import { within } from './ops.js';
 import type { Reference } from './reference.js';
 import type { Subject } from './subjects.js';
 
@@ -53,38 +55,78 @@ async function stepLosses(run: Run, steps: number): Promise<number[]> {
   return sums.slice(1).map((sum, i) => (sum - sums[i]!) / batchSize);
 }
 
-/** Runs both trajectories in one element type and compares losses, rates, parameters and the optimizers' state. */
+type Weights = (name: string, shape: readonly number[]) => ArrayLike<number>;
+type Numbers = ArrayLike<number>;
+
+/** Takes the steps and gives what the oracle holds of them: losses, rates, parameters and the optimizer's state. */
+async function takeSteps(
+  { name, steps, totalSteps, ...settings }: Trajectory,
+  detail: ModelDetail,
+  subject: Subject,
+  weights: Weights,
+  dtype: RealType,
+): Promise<[tensor: string, values: Numbers][]> {
+  const epochs = totalSteps / steps;
+  // The oracle's weight decay pulls on every parameter.
+  const options = { ...subject.samples(steps), ...settings, epochs, seeds: [0], dtype, decay: 'all' as const };
+  using run = prepare(options as TrainOptions);
+  using _ = run.data.train;
+  const { params, buffers, velocity, secondMoment } = run.vectors;
+  const running = run.layout.buffers.filter(({ persistent }) => persistent);
+  params.set(0, place(run.layout.params, params.size, weights));
+  if (running.length > 0) buffers!.set(0, place(running, buffers!.size, weights));
+  const losses = await stepLosses(run, steps);
+  const [schedule, at] = [run.schedules[0]!, positions(detail.index, run.layout.params)];
+  const tensors: [string, Numbers][] = [
+    ['losses', losses],
+    ['lr', schedule.lr.slice(0, steps)],
+    ['params', pick(params.toArray(), at)],
+  ];
+  if (running.length > 0) tensors.push(['running', pick(buffers!.toArray(), positions(detail.running_index, running))]);
+  if (name === 'sgd') {
+    tensors.push(['momentum', schedule.momentum.slice(0, steps)], ['buf', pick(velocity.toArray(), at)]);
+  } else {
+    tensors.push(['m', pick(velocity.toArray(), at)], ['v', pick(secondMoment!.toArray(), at)]);
+  }
+  return tensors.map(([tensor, values]) => [`${name}.${tensor}`, values]);
+}
+
+const draws = 4;
+
+/**
+ * The weights with every element moved up or down by a few units in the last place of float32: what dozens of layers,
+ * each rounded, do to their outputs.
+ */
+function rounded(weights: Weights, c: ModelCase, draw: number): Weights {
+  return (name, shape) => {
+    const values = weights(name, shape);
+    const signs = rademacher(c.seed, `rounding${draw}:${c.id}/${name}`, values.length);
+    return Float64Array.from(values, (w, i) => w * (1 + signs[i]! * 2 ** -21));
+  };
+}
+
+/**
+ * Runs both trajectories in one element type and compares them with the oracle's. Where float32 misses one, float64
+ * takes the same steps from weights that differ by roundings: a trajectory that these decide cannot be asked of float32
+ * (docs/numerics.md).
+ */
 export async function checkTrajectories(
   c: ModelCase,
   detail: ModelDetail,
   subject: Subject,
-  weights: (name: string, shape: readonly number[]) => ArrayLike<number>,
+  weights: Weights,
   dtype: RealType,
   reference: Reference,
 ): Promise<void> {
-  for (const { name, steps, totalSteps, ...settings } of trajectories(c)) {
-    const epochs = totalSteps / steps;
-    // The oracle's weight decay pulls on every parameter.
-    const options = { ...subject.samples(steps), ...settings, epochs, seeds: [0], dtype, decay: 'all' as const };
-    using run = prepare(options as TrainOptions);
-    using _ = run.data.train;
-    const { params, buffers, velocity, secondMoment } = run.vectors;
-    const running = run.layout.buffers.filter(({ persistent }) => persistent);
-    params.set(0, place(run.layout.params, params.size, weights));
-    if (running.length > 0) buffers!.set(0, place(running, buffers!.size, weights));
-    const losses = await stepLosses(run, steps);
-    const [schedule, at] = [run.schedules[0]!, positions(detail.index, run.layout.params)];
-    const check = (tensor: string, own: ArrayLike<number>) => reference.check(`${name}.${tensor}`, dtype, own);
-    check('losses', losses);
-    check('lr', schedule.lr.slice(0, steps));
-    check('params', pick(params.toArray(), at));
-    if (running.length > 0) check('running', pick(buffers!.toArray(), positions(detail.running_index, running)));
-    if (name === 'sgd') {
-      check('momentum', schedule.momentum.slice(0, steps));
-      check('buf', pick(velocity.toArray(), at));
-    } else {
-      check('m', pick(velocity.toArray(), at));
-      check('v', pick(secondMoment!.toArray(), at));
+  for (const trajectory of trajectories(c)) {
+    const own = await takeSteps(trajectory, detail, subject, weights, dtype);
+    const missed = own.map(([tensor, values]) => reference.check(tensor, dtype, values)).filter((x) => !within(x));
+    if (dtype === 'float64' || missed.length === 0) continue;
+    for (let draw = 0; draw < draws; draw++) {
+      const steps = await takeSteps(trajectory, detail, subject, rounded(weights, c, draw), 'float64');
+      const other = new Map(steps);
+      for (const check of missed)
+        check.rounding = Math.max(check.rounding ?? 0, reference.error(check.tensor, other.get(check.tensor)!));
     }
   }
 }
