@@ -120,7 +120,11 @@ export async function checkTrajectories(
 ): Promise<void> {
   for (const trajectory of trajectories(c)) {
     const own = await takeSteps(trajectory, detail, subject, weights, dtype);
-    const missed = own.map(([tensor, values]) => reference.check(tensor, dtype, values)).filter((x) => !within(x));
+    // What float64 misses is wrong, not undecided.
+    const wrong = new Set(reference.checks.filter((check) => !within(check)).map(({ tensor }) => tensor));
+    const missed = own
+      .map(([tensor, values]) => reference.check(tensor, dtype, values))
+      .filter((check) => !within(check) && !wrong.has(check.tensor));
     if (dtype === 'float64' || missed.length === 0) continue;
     for (let draw = 0; draw < draws; draw++) {
       const steps = await takeSteps(trajectory, detail, subject, rounded(weights, c, draw), 'float64');
