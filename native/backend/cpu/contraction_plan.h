@@ -2,18 +2,16 @@
 // shapes alone. Shared by cut.cpp and the kernels, so everything here has internal linkage.
 #pragma once
 #include "backend/cpu/block_sizes.h"
+#include "backend/cpu/tuning.h"
 #include "backend/launch.h"
 
 namespace ptmz::cpu {
 
 constexpr int64_t kCacheLine = 64;
-constexpr int64_t kWindowBytes = 384 * 1024;       // input that a convolution works on, sized for the L2 cache
-constexpr int64_t kBlockWindowBytes = 2 << 20;     // input that a block copies in the end
-constexpr int64_t kOutputBytes = 128 * 1024;       // output that it collects before writing it
-constexpr int64_t kTileBytes = 64 * 1024;          // of x and y that a weight gradient's register tile walks over
-constexpr int64_t kAccumulatorBytes = 256 * 1024;  // partial weight gradients
-constexpr double kBlockWork = 2e6;                 // floating-point operations that are worth a block
-constexpr double kTinyWork = 1e5;                  // below this one block is enough
+constexpr int64_t kBlockWindowBytes = 2 << 20;  // input that a block copies in the end
+constexpr int64_t kOutputBytes = 128 * 1024;    // output that it collects before writing it
+constexpr double kBlockWork = 2e6;              // floating-point operations that are worth a block
+constexpr double kTinyWork = 1e5;               // below this one block is enough
 
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }

@@ -203,7 +203,7 @@ __attribute__((noinline)) void accumulate(const Tile<T>& tile, const Weights<T>&
       const T* x = plane + t.tap_offset[k];
       const T* tap = source_weights + t.tap_weight[k];
       T factor[M];
-#pragma GCC unroll 6
+#pragma GCC unroll 8
       for (int m = 0; m < M; ++m) factor[m] = tap[m * destination];
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) {
@@ -214,7 +214,7 @@ __attribute__((noinline)) void accumulate(const Tile<T>& tile, const Weights<T>&
             if (here != 0 && (t.tap_ends[k] & ends & here) != 0) continue;
           }
           const V value = *reinterpret_cast<const Unaligned*>(x + r * row + i * step);
-#pragma GCC unroll 6
+#pragma GCC unroll 8
           for (int m = 0; m < M; ++m) sums[m][r][i] += value * factor[m];
         }
       }
@@ -223,7 +223,7 @@ __attribute__((noinline)) void accumulate(const Tile<T>& tile, const Weights<T>&
     plane += tile.window_plane;
   }
   const int64_t target_step = Strided ? runs.target_step : E;
-#pragma GCC unroll 6
+#pragma GCC unroll 8
   for (int m = 0; m < M; ++m) {
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
@@ -236,14 +236,10 @@ __attribute__((noinline)) void accumulate(const Tile<T>& tile, const Weights<T>&
   }
 }
 
-// Most channels per tile. Every tile reads its pixels of all source channels once more, so more channels and fewer
-// pixels read less from the second-level cache; six by four was the fastest of 24 sums.
-constexpr int kTileChannels = kVectorRegisters == 32 ? 6 : 4;
-
 // Most vectors per tile such that sums, weights and a few sources stay in registers.
 constexpr int most_vectors(int m) {
-  if (kVectorRegisters == 32) return m == 6 ? 4 : m == 5 ? 5 : m == 4 ? 6 : 8;
-  return m == 4 ? 2 : m == 3 ? 3 : m == 2 ? 5 : 8;
+  const int fit = (kVectorRegisters - 2 - m) / m;
+  return fit < 1 ? 1 : fit > 8 ? 8 : fit;
 }
 
 template <int M, int R, int P, Walk walk, typename V, typename T>
@@ -333,14 +329,14 @@ void accumulate_some_channels(int64_t count, const Tile<T>& tile, const Weights<
 template <typename T>
 void accumulate_channels(int64_t channels, Tile<T> tile, Weights<T> w, const Tables& t, int64_t lanes, int64_t sets,
                          int64_t window_set, int64_t output_set) {
-  const int64_t tiles = ceil_divide(channels, kTileChannels);
+  const int64_t tiles = ceil_divide(channels, kMostChannels);
   for (int64_t i = 0; i < tiles; ++i) {
     const int64_t count = channels * (i + 1) / tiles - channels * i / tiles;
     for (int64_t set = 0; set < sets; ++set) {
       Tile<T> part = tile;
       part.window += set * window_set;
       part.output += set * output_set;
-      accumulate_some_channels<kTileChannels>(count, part, w, t, lanes);
+      accumulate_some_channels<kMostChannels>(count, part, w, t, lanes);
     }
     tile.output += count * tile.output_plane;
     w.data += count * w.destination;

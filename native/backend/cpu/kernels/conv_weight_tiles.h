@@ -157,9 +157,9 @@ __attribute__((noinline)) void accumulate_tap(const Step<T>& step, int64_t o, in
                                               int64_t acc_o, int64_t acc_c) {
   using Unaligned = typename Lanes<T, sizeof(V)>::Unaligned;
   V sums[M][K];
-#pragma GCC unroll 6
+#pragma GCC unroll 8
   for (int i = 0; i < M; ++i) {
-#pragma GCC unroll 6
+#pragma GCC unroll 8
     for (int k = 0; k < K; ++k) sums[i][k] = acc[i * acc_o + k * acc_c];
   }
   const int64_t x_channel = step.x_channel, y_channel = step.y_channel;
@@ -171,28 +171,24 @@ __attribute__((noinline)) void accumulate_tap(const Step<T>& step, int64_t o, in
         const T *x = x_row + r.vector * step.x_vector, *y = y_row + r.vector * step.y_vector;
         for (int64_t p = 0; p < r.vectors; ++p, x += step.x_vector, y += step.y_vector) {
           V u[M];
-#pragma GCC unroll 6
+#pragma GCC unroll 8
           for (int i = 0; i < M; ++i) u[i] = *reinterpret_cast<const Unaligned*>(y + i * y_channel);
-#pragma GCC unroll 6
+#pragma GCC unroll 8
           for (int k = 0; k < K; ++k) {
             const V value = *reinterpret_cast<const Unaligned*>(x + k * x_channel);
-#pragma GCC unroll 6
+#pragma GCC unroll 8
             for (int i = 0; i < M; ++i) sums[i][k] += u[i] * value;
           }
         }
       }
     }
   }
-#pragma GCC unroll 6
+#pragma GCC unroll 8
   for (int i = 0; i < M; ++i) {
-#pragma GCC unroll 6
+#pragma GCC unroll 8
     for (int k = 0; k < K; ++k) acc[i * acc_o + k * acc_c] = sums[i][k];
   }
 }
-
-// Most channels of y and x per tile such that the sums stay in registers.
-constexpr int kMostOutputs = kVectorRegisters == 32 ? kTileOutputs : 4;
-constexpr int kMostInputs = kVectorRegisters == 32 ? kTileInputs : 2;
 
 template <int M, int K, typename V, typename T>
 void accumulate_channels(int64_t o_count, int64_t c_count, const Step<T>& step, int64_t o, int64_t c,

@@ -11,10 +11,13 @@ namespace {
 
 #if defined(__AVX512F__)
 constexpr int kVectorBytes = 64, kHalfVectorBytes = 32, kVectorRegisters = 32;
+constexpr int kMostChannels = kChannelsAvx512, kMostOutputs = kOutputsAvx512, kMostInputs = kInputsAvx512;
 #elif defined(__AVX2__)
 constexpr int kVectorBytes = 32, kHalfVectorBytes = 32, kVectorRegisters = 16;
+constexpr int kMostChannels = kChannelsAvx2, kMostOutputs = kOutputsAvx2, kMostInputs = kInputsAvx2;
 #else
 constexpr int kVectorBytes = 16, kHalfVectorBytes = 16, kVectorRegisters = 16;
+constexpr int kMostChannels = kChannelsPortable, kMostOutputs = kOutputsPortable, kMostInputs = kInputsPortable;
 #endif
 
 template <typename T, int Bytes>
@@ -152,7 +155,7 @@ constexpr int64_t kFirst = 1, kLast = 2;  // pixels of a row of which a tap may 
 // channels of output. With many large planes it is worth that: they are often a power of two apart, and then evict each
 // other from a cache, which the copies do not.
 static inline bool reads_planes(int64_t channels, int64_t plane_bytes) {
-  return channels <= 8 || channels * plane_bytes <= 128 * 1024;
+  return channels <= kFewPlanes || channels * plane_bytes <= 128 * 1024;
 }
 
 // Copies the window of one plane (rows, columns, lanes), zeros where it reaches outside.
