@@ -6,7 +6,7 @@
 #include <string>
 #include <type_traits>
 
-#include "backend/shared/philox.h"
+#include "backend/shared/order.h"
 #include "ir/error.h"
 
 namespace ptmz {
@@ -111,20 +111,8 @@ template void Normaliser::gather<double>(const int32_t*, int64_t, int64_t, doubl
 void shuffle(uint64_t seed, uint32_t epoch, int64_t count, std::vector<int32_t>& order) {
   order.resize(count);
   std::iota(order.begin(), order.end(), 0);
-  const RandomKey key{static_cast<uint32_t>(seed),
-                      static_cast<uint32_t>(seed >> 32),
-                      static_cast<uint32_t>(Purpose::order),
-                      0,
-                      epoch,
-                      0};
-  for (int64_t i = count - 1; i > 0; --i) {
-    const Random4 r = philox(key, static_cast<uint64_t>(i));
-    // floor(bits * n / 2^64), in 32-bit halves; n < 2^32, so the bias is below 2^-32.
-    const uint64_t bits = (static_cast<uint64_t>(r.v[0]) << 32) | r.v[1];
-    const uint64_t n = static_cast<uint64_t>(i) + 1;
-    const uint64_t high = (bits >> 32) * n + (((bits & 0xFFFFFFFFu) * n) >> 32);
-    std::swap(order[i], order[high >> 32]);
-  }
+  const RandomKey key = order_key(seed, epoch);
+  for (int64_t i = count - 1; i > 0; --i) std::swap(order[i], order[order_target(key, i)]);
 }
 
 }  // namespace ptmz
