@@ -120,6 +120,14 @@ void Vector::write(int64_t r, int64_t offset, int64_t count, const void* from) {
   }
 }
 
+void Vector::copy_row(int64_t r, const Vector& from, int64_t row_of_from) {
+  if (from.device_ == nullptr) return write(r, 0, size_, from.row(row_of_from));
+  if (device_ == nullptr) return from.read(row_of_from, 0, size_, row(r));
+  const std::lock_guard lock(transfer_mutex);
+  device_->transfers().copy(row(r), from.row(row_of_from), size_ * dtype_bytes(dtype_));
+  device_->transfers().wait();
+}
+
 void Vector::lock_read(const char* what) {
   int held = lock_.load();
   do {

@@ -39,6 +39,8 @@ class Vector {
   // Copies elements [offset, offset + count) of a row from and to the host, wherever the vector lies.
   void read(int64_t r, int64_t offset, int64_t count, void* to) const;
   void write(int64_t r, int64_t offset, int64_t count, const void* from);
+  // Row `r` becomes a copy of a row of `from`, wherever both lie; they must be equally long and of one type.
+  void copy_row(int64_t r, const Vector& from, int64_t row_of_from);
   DType dtype() const { return dtype_; }
   int64_t rows() const { return rows_; }
   int64_t size() const { return size_; }

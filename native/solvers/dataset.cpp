@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <numeric>
 #include <string>
-#include <type_traits>
 
 #include "backend/shared/order.h"
 #include "ir/error.h"
@@ -78,12 +77,7 @@ void fill_plane(const In* in, const int32_t* source, int64_t plane, In* framed, 
 template <typename T>
 void Normaliser::gather(const int32_t* order, int64_t first, int64_t count, T* out,
                         const Augmentation* augmentation) const {
-  const std::vector<T>* table;
-  if constexpr (std::is_same_v<T, float>) {
-    table = &table32_;
-  } else {
-    table = &table64_;
-  }
+  const std::vector<T>& table = this->table<T>();
   std::vector<int32_t> pixels(augmentation ? data_.plane : 0);
   std::vector<uint8_t> bytes(augmentation ? data_.plane + 1 : 0);
   std::vector<float> floats(augmentation ? data_.plane + 1 : 0);
@@ -93,8 +87,8 @@ void Normaliser::gather(const int32_t* order, int64_t first, int64_t count, T* o
     if (augmentation) augmentation->pixels(sample, pixels.data());
     for (int64_t c = 0; c < data_.channels; ++c, out += data_.plane) {
       const int64_t from = sample * data_.sample_size() + c * data_.plane;
-      if (!table->empty()) {
-        const T* values = table->data() + 256 * c;
+      if (!table.empty()) {
+        const T* values = table.data() + 256 * c;
         fill_plane(data_.samples->as<uint8_t>() + from, source, data_.plane, bytes.data(), out,
                    [values](uint8_t byte) { return values[byte]; });
       } else {

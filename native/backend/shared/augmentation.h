@@ -37,8 +37,8 @@ PTMZ_SHARED AugmentDraw draw_augmentation(const AugmentOptions& options, uint64_
           degrees * (3.141592653589793 / 180)};
 }
 
-// Sine and cosine of |angle| <= pi by the kernels of fdlibm (Sun Microsystems 1993). Written in fma and single products,
-// so that no compiler can round it differently: libraries of sines do not agree in the last bit.
+// Sine and cosine of |angle| <= pi by the kernels of fdlibm (Sun Microsystems 1993). Written in fma and single
+// products, so that no compiler can round it differently: libraries of sines do not agree in the last bit.
 struct SineCosine {
   double sine, cosine;
 };

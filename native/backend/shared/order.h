@@ -5,9 +5,12 @@
 namespace ptmz {
 
 PTMZ_SHARED RandomKey order_key(uint64_t seed, uint32_t epoch) {
-  return {static_cast<uint32_t>(seed),           static_cast<uint32_t>(seed >> 32),
-          static_cast<uint32_t>(Purpose::order), 0,
-          epoch,                                 0};
+  return {static_cast<uint32_t>(seed),
+          static_cast<uint32_t>(seed >> 32),
+          static_cast<uint32_t>(Purpose::order),
+          0,
+          epoch,
+          0};
 }
 
 // The place in [0, i] with which place i is swapped; i goes from the last one down to 1.
