@@ -117,7 +117,11 @@ export class Run implements Disposable {
   #busy = false;
 
   /** Use {@link prepare}, {@link train} or {@link trainResNet}. @internal */
-  constructor(settings: RunSettings) {
+  constructor(
+    settings: RunSettings,
+    /** Where it is trained, evaluated and measured: `cpu` or `cuda:N`. Its numbers are those of the CPU within rounding. */
+    readonly device: string = 'cpu',
+  ) {
     this.settings = settings;
     const { model, data, seeds, dtype, batchSize, epochs, constants = {} } = settings;
     this.model = model;
@@ -144,14 +148,15 @@ export class Run implements Disposable {
         'INVALID_ARGUMENT',
         `${model.name}: expected no running statistics with the optimizer 'lbfgs', which evaluates more than once a step`,
       );
+    const rowsOf = (size: number) => new Vector(dtype, members, size, device);
     this.#vectors = {
-      params: new Vector(dtype, members, params.size),
-      buffers: buffers.entries.length > 0 ? new Vector(dtype, members, buffers.size) : null,
-      velocity: new Vector(dtype, members, params.size),
-      secondMoment: hasSecondMoment(optimizer) ? new Vector(dtype, members, params.size) : null,
-      pairs: lbfgs ? new Vector(dtype, members, 2 * lbfgs.historySize * params.size) : null,
+      params: rowsOf(params.size),
+      buffers: buffers.entries.length > 0 ? rowsOf(buffers.size) : null,
+      velocity: rowsOf(params.size),
+      secondMoment: hasSecondMoment(optimizer) ? rowsOf(params.size) : null,
+      pairs: lbfgs ? rowsOf(2 * lbfgs.historySize * params.size) : null,
       search: lbfgs ? new Vector('float64', members, lbfgsColumns.count + lbfgs.historySize) : null,
-      average: settings.average === undefined ? null : new Vector(dtype, members, params.size),
+      average: settings.average === undefined ? null : rowsOf(params.size),
       state: new Vector('float64', members, stateColumns),
       history: new Vector('float64', epochs, members * historyColumns).fill(NaN),
     };
