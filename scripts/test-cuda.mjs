@@ -1,5 +1,5 @@
-// Runs programs on the CUDA backend without a GPU: builds its library for the host, then the oracle's operators and whole
-// models against the CPU. `node scripts/test-cuda.mjs [ORACLE]`: also the operators and models of that oracle.
+// Runs the CUDA backend without a GPU: builds its library for the host, then the oracle's operators, whole models, and
+// training and curvature (test/cuda) against the CPU. `node scripts/test-cuda.mjs [ORACLE]`: also the operators and models of that oracle.
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -19,6 +19,11 @@ for (const name of Object.keys(models))
   for (const members of [1, 3])
     for (const [key, gap] of Object.entries(await compareDevices(name, members, 'float64')))
       count(`${name}, ${members} members: ${key}`, gap < 1e-9, 1, `differs by ${gap} of its largest value`);
+const tests = spawnSync(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--project', 'cuda'], {
+  ...{ cwd: root, encoding: 'utf8', maxBuffer: 2 ** 26 },
+});
+const line = /tests: (\d+) passed, (\d+) failed/.exec(tests.stdout);
+count('test/cuda', tests.status === 0 && line !== null, Number(line?.[1] ?? 1), `${tests.stdout}${tests.stderr}`);
 console.log(`cuda: ${total.passed} passed, ${total.failed} failed`);
 process.exitCode = total.failed === 0 ? 0 : 1;
 

@@ -104,12 +104,14 @@ struct RmspropRule {
   }
 };
 
+template <typename T>
+inline constexpr T kLargest = std::numeric_limits<T>::max();
+
 // Whether an element may be kept; false for a NaN too. A gradient that is not finite makes the first moment not finite.
 template <typename Rule, typename T>
 PTMZ_RULE bool is_finite(const Element<T>& x) {
-  constexpr T kMax = std::numeric_limits<T>::max();
-  int bad = !(std::fabs(x.p) <= kMax) | !(std::fabs(x.first) <= kMax);
-  if constexpr (Rule::kSecond) bad |= !(std::fabs(x.second) <= kMax);
+  int bad = !(std::fabs(x.p) <= kLargest<T>) | !(std::fabs(x.first) <= kLargest<T>);
+  if constexpr (Rule::kSecond) bad |= !(std::fabs(x.second) <= kLargest<T>);
   return !bad;
 }
 
