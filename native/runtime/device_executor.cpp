@@ -37,6 +37,7 @@ int64_t DeviceExecutor::reserve(const RunOptions& options) {
     return wanted;
 
   replay_.forget();
+  ++generation_;
   for (Buffer* buffer : {&shared_arena_, &member_arenas_, &scratch_}) *buffer = Buffer();
   chunk_ = 0;
   const int64_t free = limit();
@@ -112,6 +113,11 @@ void DeviceExecutor::report_fault() {
   DeviceFault fault;
   stream_->read(&fault, fault_.data(), sizeof fault);
   check_fault(program_, fault);
+}
+
+int64_t DeviceExecutor::reserve_for(const RunOptions& options) {
+  reserve(options);
+  return generation_;
 }
 
 void DeviceExecutor::enqueue(const std::vector<Vector*>& vectors, const RunOptions& options, DeviceStream& stream,

@@ -14,7 +14,8 @@ class DeviceExecutor {
   DeviceExecutor(const Program& program, const Device& device);
   // As Executor::run, over vectors of the device that have been checked.
   RunStats run(const std::vector<Vector*>& vectors, const RunOptions& options);
-  // As Executor::enqueue.
+  // As Executor::reserve and enqueue.
+  int64_t reserve_for(const RunOptions& options);
   void enqueue(const std::vector<Vector*>& vectors, const RunOptions& options, DeviceStream& stream,
                DeviceFault* fault);
 
@@ -39,7 +40,8 @@ class DeviceExecutor {
   const Device& device_;
   std::unique_ptr<DeviceStream> stream_;
   Buffer fault_, shared_arena_, member_arenas_, scratch_;
-  int64_t chunk_ = 0;  // members that the buffers hold
+  int64_t chunk_ = 0;       // members that the buffers hold
+  int64_t generation_ = 0;  // of the buffers
   int64_t shared_scratch_ = 0, member_scratch_ = 0;
   Replay replay_;
 };

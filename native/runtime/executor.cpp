@@ -156,6 +156,8 @@ DeviceExecutor& Executor::on_device() {
   return *on_device_;
 }
 
+int64_t Executor::reserve(const RunOptions& options) { return on_device().reserve_for(options); }
+
 void Executor::enqueue(const std::vector<Vector*>& vectors, const RunOptions& options, DeviceStream& stream,
                        DeviceFault* fault) {
   check(*program_, vectors, options.members, std::max(options.rows, options.members));

@@ -13,7 +13,10 @@ void Replay::run(const Key& key, const std::function<void()>& issue) {
   if (never) return issue();
   const auto found = recordings_.find(key);
   if (found == recordings_.end()) {
-    if (recordings_.size() >= kMostRecordings) recordings_.clear();
+    if (recordings_.size() >= kMostRecordings) {
+      stream_.wait();  // for those that are under way
+      recordings_.clear();
+    }
     issue();
     recordings_.emplace(key, nullptr);
     return;

@@ -41,10 +41,15 @@ Buffer::Buffer(int64_t bytes, const Device* device) : bytes_(bytes), device_(dev
     if (data_ == nullptr)
       throw Error("OUT_OF_MEMORY", std::string(device->name()) + ": could not allocate " + std::to_string(bytes) +
                                        " bytes, " + std::to_string(device->free_bytes()) + " are free");
+    try {
+      const std::lock_guard lock(transfer_mutex);
+      device->transfers().zero(data_, bytes);
+      device->transfers().wait();
+    } catch (...) {
+      device->release(data_);  // no destructor runs
+      throw;
+    }
     held_bytes += bytes;
-    const std::lock_guard lock(transfer_mutex);
-    device->transfers().zero(data_, bytes);
-    device->transfers().wait();
     return;
   }
   // calloc hands out fresh pages that are zero already; the extra 64 bytes hold the way back to its own pointer.

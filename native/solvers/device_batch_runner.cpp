@@ -28,12 +28,12 @@ class DeviceBatchRunner final : public BatchRunner {
     task.place = place_.data();
     task.next_place.first = first;
     stream_->step(task);
-    Replay::Key key{program.executor, key_of(options.members)};
+    RunOptions whole = options;
+    whole.stop = nullptr;  // the caller stops between batches
+    Replay::Key key{program.executor, key_of(program.executor->reserve(whole)), key_of(options.members)};
     for (const Vector* v : vectors) key.push_back(v ? v->row(0) : nullptr);
     for (const Addition& a : additions) key.push_back(a.sums->row(0));
     DeviceArray<DeviceFault>& fault = faults_.try_emplace(program.executor, device_, 1).first->second;
-    RunOptions whole = options;
-    whole.stop = nullptr;  // the caller stops between batches
     replay_.run(key, [&] {
       samples_.load(*stream_, program, task);
       program.executor->enqueue(vectors, whole, *stream_, fault.data());
