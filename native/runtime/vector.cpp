@@ -133,6 +133,18 @@ void Vector::copy_row(int64_t r, const Vector& from, int64_t row_of_from) {
   device_->transfers().wait();
 }
 
+std::shared_ptr<const Buffer> Vector::copy_on(const Device& device) const {
+  const std::lock_guard lock(copies_mutex_);
+  std::shared_ptr<const Buffer>& copy = copies_[&device];
+  if (copy == nullptr) {
+    auto made = std::make_shared<Buffer>(bytes(), &device);
+    const std::lock_guard transfer(transfer_mutex);
+    device.transfers().write(made->data(), row(0), bytes());
+    copy = std::move(made);
+  }
+  return copy;
+}
+
 void Vector::lock_read(const char* what) {
   int held = lock_.load();
   do {
@@ -144,6 +156,8 @@ void Vector::lock_write(const char* what) {
   int expected = 0;
   if (!lock_.compare_exchange_strong(expected, -1))
     throw Error("BUSY", std::string(what) + ": a running job uses this vector; wait for its promise");
+  const std::lock_guard lock(copies_mutex_);
+  copies_.clear();
 }
 
 void Vector::unlock_read() { --lock_; }

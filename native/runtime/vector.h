@@ -2,7 +2,9 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <mutex>
 
 #include "backend/launch.h"
 
@@ -53,6 +55,10 @@ class Vector {
     return static_cast<T*>(row(r));
   }
 
+  // All rows of a vector of the host in a device's memory. Copied once and kept as long as the vector lives, or until
+  // somebody locks it for writing: for data that many jobs read.
+  std::shared_ptr<const Buffer> copy_on(const Device& device) const;
+
   // Shared by readers or held by one writer; a job takes these before it starts. Throws BUSY.
   void lock_read(const char* what);
   void lock_write(const char* what);
@@ -66,6 +72,8 @@ class Vector {
   const Device* device_;
   Buffer buffer_;
   std::atomic<int> lock_{0};  // > 0: readers; -1: a writer
+  mutable std::mutex copies_mutex_;
+  mutable std::map<const Device*, std::shared_ptr<const Buffer>> copies_;
 };
 
 }  // namespace ptmz

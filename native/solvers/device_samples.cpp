@@ -8,12 +8,8 @@ namespace ptmz {
 DeviceSamples::DeviceSamples(const Dataset& data, const Device& device, DeviceStream& stream) : data_(data) {
   const Normaliser normaliser(data);  // checks the layout
   if (!data.samples) return;
-  samples_ = Buffer(data.samples->bytes(), &device);
-  stream.write(samples_.data(), data.samples->row(0), data.samples->bytes());
-  if (data.labels) {
-    labels_ = DeviceArray<int32_t>(device, data.labels->size());
-    labels_.write(stream, data.labels->as<int32_t>());
-  }
+  samples_ = data.samples->copy_on(device);
+  if (data.labels) labels_ = data.labels->copy_on(device);
   table32_ = DeviceArray<float>(device, stream, normaliser.table<float>());
   table64_ = DeviceArray<double>(device, stream, normaliser.table<double>());
   mean_ = DeviceArray<double>(device, stream, data.mean);
@@ -27,8 +23,8 @@ void DeviceSamples::load(DeviceStream& stream, const BatchProgram& program, Step
     task.count = count;
     stream.step(task);
   };
-  task.samples = samples_.data();
-  task.labels = labels_.data();
+  task.samples = samples_ ? samples_->data() : nullptr;
+  task.labels = labels_ ? static_cast<const int32_t*>(labels_->data()) : nullptr;
   task.sample_count = data_.count;
   task.channels = data_.channels;
   task.plane = data_.plane;

@@ -40,7 +40,7 @@ inline StepRows rows_of(const Vector* v) {
 
 class DeviceSamples {
  public:
-  // `data` must outlive this where it is read again: it is copied here.
+  // Samples and labels are copied to the device, unless they have been there before.
   DeviceSamples(const Dataset& data, const Device& device, DeviceStream& stream);
   // Puts the loading of a batch of `program` on the stream. `task` holds the place and, where each member has its own
   // samples, what these depend on: order, seeds, augmentation and room for walks.
@@ -48,8 +48,7 @@ class DeviceSamples {
 
  private:
   const Dataset data_;
-  Buffer samples_;
-  DeviceArray<int32_t> labels_;
+  std::shared_ptr<const Buffer> samples_, labels_;
   DeviceArray<float> table32_;
   DeviceArray<double> table64_, mean_, deviation_;
 };

@@ -206,6 +206,18 @@ TEST(cuda_samples_are_loaded_as_on_the_cpu_bit_for_bit) {
   for (const bool ordered : {true, false}) compare_loading(Samples(DType::i32), DType::f64, none, ordered);
 }
 
+// What many trainings read is copied once; whoever is about to write takes that back.
+TEST(cuda_samples_are_copied_once) {
+  Samples s(DType::u8);
+  const std::shared_ptr<const Buffer> first = s.stored->copy_on(emulated());
+  CHECK(s.stored->copy_on(emulated()) == first);
+  s.stored->lock_write("samples");
+  s.stored->as<uint8_t>()[7] = 99;
+  s.stored->unlock_write();
+  compare_loading(s, DType::f32, {}, true);
+  CHECK(s.stored->copy_on(emulated()) != first);
+}
+
 // Threads and blocks in another order must move nothing.
 TEST(cuda_samples_do_not_depend_on_the_order_of_threads) {
   AugmentOptions turn;
