@@ -174,8 +174,46 @@ struct Regression {
   }
 };
 
+using Configure = std::function<void(Regression&)>;
+
+// Clipping, several batches a step, a moving average and a second moment.
+void all_of_it(Regression& r) {
+  const int64_t members = r.options.params->rows();
+  r.options.optimiser.kind = OptimiserKind::adamw;
+  r.options.second_moment = r.vector(DType::f64, members, 105, &emulated());
+  r.options.average = r.vector(DType::f64, members, 105, &emulated());
+  r.options.average_decay = 0.75;
+  r.options.clip = 0.01;
+  r.options.accumulate = 2;
+  const int64_t steps = r.options.lr->size() / 2;
+  Vector* lr = r.vector(DType::f64, members, steps, nullptr);
+  for (int64_t m = 0; m < members; ++m) std::fill_n(lr->as<double>(m), steps, 1e-2);
+  r.options.lr = lr;
+  r.options.momentum = r.vector(DType::f64, 1, steps, nullptr);
+}
+void nesterov(Regression& r) { r.options.optimiser.nesterov = true; }
+void rmsprop(Regression& r) {
+  r.options.optimiser.kind = OptimiserKind::rmsprop;
+  r.options.second_moment = r.vector(DType::f64, r.options.params->rows(), 105, &emulated());
+}
+
+// Parameters and history after two epochs.
+std::vector<char> trained(int64_t members, const Configure& configure) {
+  Regression r(members, 30, 2);
+  configure(r);
+  train(r.options, nullptr);
+  std::vector<char> all = bytes_of(*r.options.params);
+  for (const Vector* v : {static_cast<const Vector*>(r.options.history), static_cast<const Vector*>(r.options.average)})
+    if (v) {
+      const std::vector<char> more = bytes_of(*v);
+      all.insert(all.end(), more.begin(), more.end());
+    }
+  return all;
+}
+
 struct Counts {
-  int64_t waits, losses_fall;
+  int64_t waits;
+  bool losses_fall;
 };
 
 // Of one training without progress.
@@ -229,6 +267,20 @@ TEST(cuda_samples_do_not_depend_on_the_order_of_threads) {
     compare_loading(Samples(DType::u8), DType::f32, turn, true);
   }
   cuda_on_host::set_order(cuda_on_host::Order::ascending);
+}
+
+TEST(cuda_training_does_not_depend_on_the_order_of_threads) {
+  for (const Configure& configure : {Configure(all_of_it), Configure(nesterov), Configure(rmsprop)}) {
+    const std::vector<char> expected = trained(kMembers, configure);
+    for (const auto order : {cuda_on_host::Order::descending, cuda_on_host::Order::shuffled}) {
+      cuda_on_host::set_order(order);
+      CHECK(trained(kMembers, configure) == expected);
+    }
+    cuda_on_host::set_order(cuda_on_host::Order::ascending);
+    // Member 0 lies first in the parameters.
+    const std::vector<char> alone = trained(1, configure);
+    CHECK(std::equal(alone.begin(), alone.begin() + 105 * 8, expected.begin()));
+  }
 }
 
 TEST(cuda_training_waits_once_per_epoch_however_many_steps) {
