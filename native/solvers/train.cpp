@@ -1,12 +1,10 @@
-// The training loop: load, run, check, commit, and at the end of each epoch evaluate and record.
+// The training loop: which batches a step takes, and what is evaluated and recorded at the end of each epoch.
 #include "solvers/train.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 #include <limits>
-#include <optional>
 #include <string>
 
 #include "backend/device.h"
@@ -140,6 +138,7 @@ TrainResult Trainer::run() {
       if (step() < (epoch() + 1) * steps_per_epoch_ && any_well()) break;  // the step limit
       finish_epoch();
     }
+    steps_->read_state();
   } catch (const Error&) {
     read_state_as_it_is();
     throw;
