@@ -32,9 +32,18 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/package/**'],
+          exclude: ['test/cuda/**', 'test/package/**'],
           testTimeout: 30_000,
           hookTimeout: 30_000,
+        },
+      },
+      {
+        resolve,
+        test: {
+          name: 'cuda',
+          include: ['test/cuda/*.test.ts'],
+          globalSetup: 'test/cuda/setup.ts',
+          testTimeout: 60_000,
         },
       },
       {

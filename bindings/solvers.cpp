@@ -212,11 +212,13 @@ Napi::Value train_job(const Napi::CallbackInfo& info) {
   o.evaluate_every = to_int(object.Get("evaluateEvery"), "evaluateEvery", 1);
   o.step_limit = to_int(object.Get("stepLimit"), "stepLimit", 1);
   o.run = to_run_options(object);
-  Work work = [o, borrowed](JobContext& context) -> Finish {
+  const bool reports = info[1].IsFunction();  // to nobody, a device need not be asked
+  Work work = [o, reports, borrowed](JobContext& context) -> Finish {
     TrainOptions options = o;
     options.run.stop = &context.stop;
-    const TrainResult result =
-        train(options, [&](const TrainProgress& p) { context.progress(flatten(p), p.epoch == p.epochs); });
+    std::function<void(const TrainProgress&)> report;
+    if (reports) report = [&](const TrainProgress& p) { context.progress(flatten(p), p.epoch == p.epochs); };
+    const TrainResult result = train(options, report);
     return [result](Napi::Env env) -> Napi::Value {
       Napi::Object value = Napi::Object::New(env);
       value.Set("steps", static_cast<double>(result.steps));

@@ -3,7 +3,8 @@
 //
 //   node scripts/build-native.cjs [--out build/Release] [--verbose]
 //
-// Options come from the environment: PTMZ_BLAS, PTMZ_CUDA, PTMZ_WERROR, PTMZ_SANITIZE (see CMakeLists.txt), PTMZ_JOBS.
+// Options come from the environment: PTMZ_BLAS, PTMZ_CUDA, PTMZ_CUDA_ARCHITECTURES, PTMZ_WERROR, PTMZ_SANITIZE (see
+// CMakeLists.txt), PTMZ_JOBS.
 // Tests for another processor are built with the toolchain file scripts/cmake/NAME.cmake.
 'use strict';
 const { spawn, spawnSync } = require('node:child_process');
@@ -13,12 +14,18 @@ const os = require('node:os');
 const path = require('node:path');
 
 const root = path.resolve(__dirname, '..');
-const optionNames = ['PTMZ_BLAS', 'PTMZ_CUDA', 'PTMZ_WERROR', 'PTMZ_SANITIZE'];
+const optionNames = ['PTMZ_BLAS', 'PTMZ_CUDA', 'PTMZ_CUDA_ARCHITECTURES', 'PTMZ_WERROR', 'PTMZ_SANITIZE'];
+const architecture = /^(\d+[af]?(-real|-virtual)?)(;\d+[af]?(-real|-virtual)?)*$/;
 
 /** The CMake options that the environment (or `overrides`) sets, e.g. `{ PTMZ_BLAS: 'BUILTIN' }`. */
 function cmakeOptions(overrides = {}) {
   const all = { ...process.env, ...overrides };
-  return Object.fromEntries(optionNames.filter((name) => all[name]).map((name) => [name, all[name].toUpperCase()]));
+  const given = optionNames.filter((name) => all[name]);
+  const { PTMZ_CUDA_ARCHITECTURES: architectures } = all;
+  if (architectures && !architecture.test(architectures))
+    throw new Error(`PTMZ_CUDA_ARCHITECTURES: expected numbers as in 75 or 80-real;90-virtual, got '${architectures}'`);
+  const value = (name) => (name === 'PTMZ_CUDA_ARCHITECTURES' ? architectures : all[name].toUpperCase());
+  return Object.fromEntries(given.map((name) => [name, value(name)]));
 }
 
 /** Where the header packages' files are; both are dependencies, so nothing is ever downloaded. */

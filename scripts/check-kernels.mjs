@@ -10,8 +10,9 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const folder = join(root, 'native/backend/cuda/kernels');
 const architectures = process.argv.length > 2 ? process.argv.slice(2) : ['80', '90'];
 // What a step spends its time in: contractions, maps and reductions in float32, and batch norm. The 64-bit indices are
-// for tensors of more than 2^31 elements.
-const hot = /^(contract|map|reduce_sum|batch_statistics|backward_sums|normalise|gradient_input)<float(?!.*long)/;
+// for tensors of more than 2^31 elements. Of the kernels around a program, those that touch every pixel or parameter.
+const hot =
+  /^(contract|map|reduce_sum|batch_statistics|backward_sums|normalise|gradient_input|load_images|check_update|update)<float(?!.*long)/;
 
 const output = mkdtempSync(join(tmpdir(), 'ptmz-kernels-'));
 try {
@@ -82,9 +83,9 @@ async function demangle(mangled) {
     .split('\n')
     .map((line) =>
       line
-        .replace(/\((ptmz::cuda::)?Task( const)?\)$/, '')
+        .replace(/\((ptmz::(cuda::)?)?(Step)?Task( const)?\)$/, '')
         .replace(/^void /, '')
-        .replace(/ptmz::cuda::|\(anonymous namespace\)::/g, ''),
+        .replace(/ptmz::(cuda::)?|\(anonymous namespace\)::/g, ''),
     );
 }
 

@@ -1,10 +1,11 @@
-/** The set-up where something is missing: what it installs, what it says, and that it ends with the exact command. */
+/** The set-up where something is missing: what it installs, what it says, the exact command; and options of the build. */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), 'ptmz-bootstrap-'));
@@ -55,3 +56,18 @@ test.runIf(process.getuid?.() === 0)(
     expect(lines).toContain('install -y -qq --no-install-recommends cmake');
   },
 );
+
+describe('options of the native build', () => {
+  const { cmakeOptions } = createRequire(import.meta.url)('../scripts/build-native.cjs') as {
+    cmakeOptions(overrides: Record<string, string>): Record<string, string>;
+  };
+
+  test('choices in any case; architectures as they are', () => {
+    const given = { PTMZ_BLAS: 'builtin', PTMZ_CUDA: 'on', PTMZ_CUDA_ARCHITECTURES: '75;90-virtual' };
+    expect(cmakeOptions(given)).toMatchObject({ ...given, PTMZ_BLAS: 'BUILTIN', PTMZ_CUDA: 'ON' });
+  });
+
+  test.each(['sm_80', '80 90', '80;', 'native'])('%s is no list of architectures', (value) => {
+    expect(() => cmakeOptions({ PTMZ_CUDA_ARCHITECTURES: value })).toThrow(/80-real;90-virtual, got/);
+  });
+});

@@ -1,5 +1,6 @@
 /** Values of options: how texts become numbers and lists, and which options the user gave. */
 import { InvalidArgumentError, type Command } from 'commander';
+import { checkDevice } from '../device.js';
 import { unexpected } from '../errors.js';
 
 type Parse<T> = (text: string) => T;
@@ -23,6 +24,15 @@ export const number =
     const range = high === Number.MAX_VALUE ? `>= ${low}` : `from ${low} to ${high}`;
     throw new InvalidArgumentError(`Expected a number ${range}.`);
   };
+
+/** The name of a device, in full. */
+export const device: Parse<string> = (text) => {
+  try {
+    return checkDevice('device', text);
+  } catch {
+    throw new InvalidArgumentError("Expected 'cpu', 'cuda' or 'cuda:N'.");
+  }
+};
 
 /** Of an option `<x...>`: its values, parsed one by one; the first one takes the place of the default. */
 export const list =

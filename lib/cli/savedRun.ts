@@ -24,7 +24,7 @@ export interface SavedRun {
  */
 export async function openRun(
   path: string,
-  options: DataOptions,
+  options: DataOptions & { device: string },
   progress: Progress,
   signal: AbortSignal,
 ): Promise<SavedRun> {
@@ -32,7 +32,7 @@ export async function openRun(
   const file = readRunFile(directory);
   const chosen = chooseData(options, file?.data);
   const data = chosen && (await readData(chosen, progress, signal).catch(sayWhereToLook(options)));
-  const run = await loadRun(path, { data });
+  const run = await loadRun(path, { data, device: options.device });
   for (const warning of run.warnings) process.stderr.write(`warning: ${warning}\n`);
   return { run, directory, file, chosen };
 }

@@ -31,6 +31,7 @@ export interface SettingOptions {
   rotate?: number;
   evaluateEvery: number;
   dtype: 'float32' | 'float64';
+  device: string;
 }
 
 const seeds = [0];
@@ -107,6 +108,7 @@ export function prepareRun(options: SettingOptions, data: DataSet): Run {
     schedule: options.schedule,
     evaluateEvery: options.evaluateEvery,
     dtype: options.dtype,
+    device: options.device,
     augment: { flip, rotate, ...(crop !== undefined && { crop: { padding: crop } }) },
   });
 }

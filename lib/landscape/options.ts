@@ -1,5 +1,5 @@
 /** Options of the measures of curvature: those that all of them take, and the checks that they share. */
-import { checkInteger, checkObject, invalidArgument, PtmzError } from '../errors.js';
+import { checkInteger, checkObject, invalidArgument, PtmzError, unexpected } from '../errors.js';
 import { Split } from '../data/split.js';
 import { Vector } from '../graph/vector.js';
 import type { NativeVector } from '../native.js';
@@ -43,6 +43,7 @@ export function checkDirections(name: string, value: Vector | undefined, rows: n
   if (value === undefined) return null;
   if (!(value instanceof Vector) || (value.dtype !== 'float32' && value.dtype !== 'float64'))
     throw invalidArgument(name, 'a Vector of float32 or float64', value);
+  if (value.device !== 'cpu') throw unexpected(name, 'a Vector on the cpu', `one on ${value.device}`);
   if (value.rows === rows && value.size === run.vectorSize) return value.native;
   const shape = `${rows} x ${run.vectorSize}`;
   throw new PtmzError('SHAPE_MISMATCH', `${name}: expected a Vector of ${shape}, got ${value.rows} x ${value.size}`, {

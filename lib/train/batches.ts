@@ -111,7 +111,8 @@ export function trainingProgram(
   const outputs: Record<string, Value | Flat> = { loss, grad: graph.grad(loss), ...(correct && { correct }) };
   if (graph.updates) outputs['nextBuffers'] = graph.updatedBuffers;
   const samples = [...graph.slots.keys()].filter((name) => name === 'x' || name === 'y');
-  const program = graph.compile(outputs, { dtype, varying: [...samples, 'params', 'buffers', 'key'] });
+  const { device } = vectors.params;
+  const program = graph.compile(outputs, { dtype, device, varying: [...samples, 'params', 'buffers', 'key'] });
   return new BatchProgram(program, batch, vectors.params.rows, { ...vectors });
 }
 
@@ -126,7 +127,8 @@ export function evaluationProgram(
   const { graph, loss, correct, error } = buildBatch(model, batch, { ...mode, training: false });
   using _ = graph;
   const outputs = mode.part === 'error' ? { loss: error! } : { loss, ...(correct && { correct }) };
-  const program = graph.compile(outputs, { dtype, varying: ['params', 'buffers', 'key'] });
+  const { device } = vectors.params;
+  const program = graph.compile(outputs, { dtype, device, varying: ['params', 'buffers', 'key'] });
   return new BatchProgram(program, batch, vectors.params.rows, { ...vectors });
 }
 
@@ -134,12 +136,12 @@ export function evaluationProgram(
 export function hessianProgram(
   model: Trainable,
   batch: number,
-  dtype: RealType,
+  { dtype, device }: { dtype: RealType; device: string },
   mode: Omit<BatchMode, 'training'> = {},
 ): BatchProgram {
   const { graph, loss } = buildBatch(model, batch, { ...mode, training: false });
   using _ = graph;
   const hv = graph.hvp(loss, graph.direction('v'));
-  const program = graph.compile({ hv }, { dtype, varying: ['v'] });
+  const program = graph.compile({ hv }, { dtype, device, varying: ['v'] });
   return new BatchProgram(program, batch, 1, {});
 }

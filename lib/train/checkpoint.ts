@@ -49,7 +49,8 @@ export interface CheckpointManifest extends RunIdentity {
   run: string;
   step: number;
   epoch: number;
-  build: { version: string; compiler: string; blas: string; simd: string };
+  /** `device`: cpu or cuda; missing in what earlier versions wrote. */
+  build: { version: string; compiler: string; blas: string; simd: string; device?: string };
   /** File -> tensor -> SHA-256 of its bytes. */
   tensors: Record<string, Record<string, string>>;
 }
@@ -79,9 +80,9 @@ export function runDigest(run: Run): string {
 }
 
 /** The build whose numbers these are; results are equal bit for bit only on the same one. @internal */
-export function currentBuild(): CheckpointManifest['build'] {
+export function currentBuild(device: string): Required<CheckpointManifest['build']> {
   const { version, compiler, blas, simd } = loadNative().info();
-  return { version, compiler, blas, simd: simd.used };
+  return { version, compiler, blas, simd: simd.used, device: device.split(':')[0]! };
 }
 
 // Parameters and buffers lie in the members' files.
@@ -155,7 +156,7 @@ export function formatCheckpoint(run: Run): Map<string, Uint8Array> {
     run: sha256(JSON.stringify(identity)),
     step: run.step,
     epoch: run.history.length,
-    build: currentBuild(),
+    build: currentBuild(run.device),
     ...identity,
     tensors,
   };

@@ -4,6 +4,7 @@ import type { Split } from '../data/split.js';
 import type { TextSplit } from '../data/text.js';
 import { dataIdentity, type DataIdentity } from '../data/identity.js';
 import { findSource, openData } from '../data/registry.js';
+import { checkDevice } from '../device.js';
 import { checkObject, checkString, PtmzError } from '../errors.js';
 import type { Model } from '../models/model.js';
 import { resnet } from '../models/resnet.js';
@@ -20,6 +21,8 @@ export interface LoadRunOptions {
   data?: DataSet | DataSet<TextSplit>;
   /** The model of the run; may be left out for a ResNet and a vision transformer. */
   model?: Trainable;
+  /** Where it goes on: `cpu` (default), `cuda` or `cuda:N`, whichever it was saved on. */
+  device?: string;
 }
 
 type Stored = CheckpointManifest['model'];
@@ -87,12 +90,14 @@ async function dataOf(path: string, { data: stored }: CheckpointManifest, model:
 }
 
 /** What a user should know: where the run comes from, and whether its numbers go on bit for bit. */
-function warningsOf({ path, manifest }: Checkpoint, damaged: readonly PtmzError[]): string[] {
+function warningsOf({ path, manifest }: Checkpoint, damaged: readonly PtmzError[], device: string): string[] {
   const warnings = damaged.map(({ message }) => `${message}; going on from ${path}`);
-  const build = currentBuild();
-  for (const key of ['simd', 'version', 'compiler', 'blas'] as const) {
-    if (build[key] === manifest.build[key]) continue;
-    const change = `${key} was '${manifest.build[key]}' and is '${build[key]}'`;
+  const build = currentBuild(device);
+  // Before there was a choice, all was on the CPU.
+  const then = { ...manifest.build, device: manifest.build.device ?? 'cpu' };
+  for (const key of ['device', 'simd', 'version', 'compiler', 'blas'] as const) {
+    if (build[key] === then[key]) continue;
+    const change = `${key} was '${then[key]}' and is '${build[key]}'`;
     warnings.push(`${path}: ${change}; results may differ in the last digits from an uninterrupted run`);
   }
   return warnings;
@@ -101,7 +106,7 @@ function warningsOf({ path, manifest }: Checkpoint, damaged: readonly PtmzError[
 /**
  * Loads the newest whole checkpoint of a run, to measure it or to go on with `run.train()`: the result is the same, bit
  * for bit, as without the interruption. `run.warnings` tells if a damaged checkpoint was passed over, or if another
- * build or SIMD level wrote it.
+ * build, SIMD level or kind of device wrote it.
  *
  * @param directory where the run was saved, or one of the checkpoints in it
  * @throws PtmzError `DATA_MISSING` where there is no checkpoint, `CHECKSUM_MISMATCH` where all are damaged,
@@ -120,16 +125,18 @@ function warningsOf({ path, manifest }: Checkpoint, damaged: readonly PtmzError[
  */
 export async function loadRun(directory: string, options: LoadRunOptions = {}): Promise<Run> {
   checkString('directory', directory);
-  checkObject('options', options, ['data', 'model']);
+  checkObject('options', options, ['data', 'model', 'device']);
+  const device = checkDevice('device', options.device ?? 'cpu');
   const { checkpoint, damaged } = newestCheckpoint(directory);
   const { path, manifest } = checkpoint;
   const model = checkTrainable(options.model ?? modelFor(manifest.model));
-  const run = prepareSettings({ ...manifest.settings, model, data: await dataOf(path, manifest, model, options) });
+  const data = await dataOf(path, manifest, model, options);
+  const run = prepareSettings({ ...manifest.settings, model, data, device });
   try {
     checkSameModel(path, manifest.model, run);
     if (isProblem(model)) checkSameData(path, manifest.data, run.data);
     restore(run, checkpoint);
-    run.warnings = warningsOf(checkpoint, damaged);
+    run.warnings = warningsOf(checkpoint, damaged, device);
   } catch (error) {
     run.dispose();
     throw error;

@@ -14,14 +14,9 @@ import { BatchPrograms, evaluationProgram, trainingProgram, type RealType } from
 import { CheckpointDirectory } from './checkpoints.js';
 import { saveWithPatience } from './diskPause.js';
 import { awaitJob, type JobOptions } from './job.js';
-import {
-  cycledMomentum,
-  hasSecondMoment,
-  lbfgsColumns,
-  nativeOptimizer,
-  type OptimizerSettings,
-} from './optimizers.js';
-import { historyColumns, toProgress, toRecord, type EpochRecord, type TrainProgress } from './progress.js';
+import { cycledMomentum, lbfgsColumns, nativeOptimizer, type OptimizerSettings } from './optimizers.js';
+import { toProgress, toRecord, type EpochRecord, type TrainProgress } from './progress.js';
+import { createVectors, type RunVectors } from './runVectors.js';
 import { checkSaveOptions, saveKeys, type SavedCheckpoint, type SaveOptions, type SavePlan } from './saving.js';
 import { scheduleTable, type Schedule, type ScheduleName, type ScheduleTable } from './schedules.js';
 
@@ -66,24 +61,6 @@ export interface RunTrainOptions extends JobOptions, SaveOptions {
   onProgress?: (progress: TrainProgress) => void;
 }
 
-/** The population's state, one row per member; the history has one row per epoch. @internal */
-export interface RunVectors {
-  params: Vector;
-  buffers: Vector | null;
-  /** Momentum buffer or first moment; of L-BFGS the gradient at the parameters. */
-  velocity: Vector;
-  secondMoment: Vector | null;
-  /** Of L-BFGS (native/solvers/lbfgs.h). */
-  pairs: Vector | null;
-  search: Vector | null;
-  /** Moving average of the parameters. */
-  average: Vector | null;
-  state: Vector;
-  history: Vector;
-}
-
-const stateColumns = 5;
-
 /**
  * A population of members of one model that were trained, or are being trained, on one data set. Its memory is native;
  * `dispose()` gives it back.
@@ -117,7 +94,11 @@ export class Run implements Disposable {
   #busy = false;
 
   /** Use {@link prepare}, {@link train} or {@link trainResNet}. @internal */
-  constructor(settings: RunSettings) {
+  constructor(
+    settings: RunSettings,
+    /** Where it is trained, evaluated and measured: `cpu` or `cuda:N`. Its numbers are those of the CPU within rounding. */
+    readonly device: string = 'cpu',
+  ) {
     this.settings = settings;
     const { model, data, seeds, dtype, batchSize, epochs, constants = {} } = settings;
     this.model = model;
@@ -137,25 +118,16 @@ export class Run implements Disposable {
       throw new PtmzError('INVALID_ARGUMENT', `${model.name}.build: expected at least one parameter`);
     this.layout = { params: withoutValues(params), buffers: withoutValues(buffers) };
     this.parameterCount = params.count;
-    const members = seeds.length;
-    const lbfgs = optimizer.kind === 'lbfgs' ? optimizer : undefined;
-    if (lbfgs && graph.updates)
+    if (optimizer.kind === 'lbfgs' && graph.updates)
       throw new PtmzError(
         'INVALID_ARGUMENT',
         `${model.name}: expected no running statistics with the optimizer 'lbfgs', which evaluates more than once a step`,
       );
-    this.#vectors = {
-      params: new Vector(dtype, members, params.size),
-      buffers: buffers.entries.length > 0 ? new Vector(dtype, members, buffers.size) : null,
-      velocity: new Vector(dtype, members, params.size),
-      secondMoment: hasSecondMoment(optimizer) ? new Vector(dtype, members, params.size) : null,
-      pairs: lbfgs ? new Vector(dtype, members, 2 * lbfgs.historySize * params.size) : null,
-      search: lbfgs ? new Vector('float64', members, lbfgsColumns.count + lbfgs.historySize) : null,
-      average: settings.average === undefined ? null : new Vector(dtype, members, params.size),
-      state: new Vector('float64', members, stateColumns),
-      history: new Vector('float64', epochs, members * historyColumns).fill(NaN),
-    };
-    seeds.forEach((_, m) => this.#vectors!.state.set(m, [0, 0, 0, 0, -1]));
+    this.#vectors = createVectors({
+      ...{ members: seeds.length, epochs, dtype, device, optimizer, params: params.size },
+      buffers: buffers.entries.length > 0 ? buffers.size : 0,
+      average: settings.average !== undefined,
+    });
     const { params: theta, buffers: running } = this.#vectors;
     initialise(graph, running ? { params: theta, buffers: running } : { params: theta }, seeds);
     for (const [name, values] of Object.entries(constants))

@@ -18,7 +18,7 @@ export function selectMembers(run: Run, members: readonly number[]): Run {
     throw new PtmzError('INVALID_ARGUMENT', `Expected members below ${run.members}, got ${members.join(', ')}`);
   const subset = prepareSettings({
     ...settings,
-    ...{ model, data },
+    ...{ model, data, device: run.device },
     seeds: pick(run.seeds),
     lr: pick(settings.lr),
     optimizer: 'weightDecay' in optimizer ? { ...optimizer, weightDecay: pick(optimizer.weightDecay) } : optimizer,

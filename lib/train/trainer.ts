@@ -10,6 +10,7 @@ import {
   PtmzError,
 } from '../errors.js';
 import type { DataSet } from '../data/dataset.js';
+import { checkDevice } from '../device.js';
 import { Split } from '../data/split.js';
 import type { TextSplit } from '../data/text.js';
 import type { LanguageModel } from '../models/gpt2.js';
@@ -50,6 +51,11 @@ export interface TrainSettings {
   evaluateEvery?: number;
   /** Default `float32`. */
   dtype?: RealType;
+  /**
+   * Where it is trained: `cpu` (default), `cuda` or `cuda:N`. Samples, parameters and the optimizer's state then lie in
+   * that device's memory. L-BFGS runs on the CPU only.
+   */
+  device?: string;
 }
 
 /** How a population of classifiers or language models is trained. */
@@ -95,7 +101,7 @@ export type TrainJobOptions = RunTrainOptions;
 const jobKeys = ['signal', 'threads', 'memoryLimit', 'until', 'onProgress', ...saveKeys] as const;
 const sharedKeys = [
   ...['model', 'epochs', 'seeds', 'lr', 'optimizer', 'weightDecay', 'decay', 'momentum', 'nesterov', 'schedule'],
-  ...['clip', 'average', 'evaluateEvery', 'dtype'],
+  ...['clip', 'average', 'evaluateEvery', 'dtype', 'device'],
 ];
 const sampleKeys = [
   ...['data', 'batchSize', 'accumulate', 'evaluationBatch', 'shuffle', 'augment', 'labelSmoothing', 'compat'],
@@ -125,6 +131,8 @@ function sharedSettings(options: TrainSettings) {
     throw invalidArgument('average', 'a number in (0, 1)', average);
   const settings = checkOptimizer({ optimizer, weightDecay, momentum, nesterov } as OptimizerOptions, seeds.length);
   const lbfgs = settings.kind === 'lbfgs';
+  if (lbfgs && deviceOf(options) !== 'cpu')
+    throw new PtmzError('UNSUPPORTED', `the optimizer 'lbfgs' runs on the cpu only, got device '${options.device}'`);
   if (lbfgs && clip !== undefined)
     throw new PtmzError(
       'INVALID_ARGUMENT',
@@ -144,6 +152,8 @@ function sharedSettings(options: TrainSettings) {
   };
 }
 
+const deviceOf = ({ device }: TrainSettings) => checkDevice('device', device ?? 'cpu');
+
 /** Whether images are augmented at all. */
 const changes = ({ crop, flip, rotate }: Required<Augment>): boolean => crop.padding > 0 || flip > 0 || rotate > 0;
 
@@ -162,13 +172,16 @@ function prepareProblem(options: ProblemTrainOptions): Run {
   });
   const { graph, error } = buildBatch(model, 1, { training: true });
   using _ = graph;
-  return new Run({
-    ...{ model, data: problemData(model, graph, error !== undefined), batchSize: 1, evaluationBatch: 1 },
-    ...settings,
-    ...{ shuffle: false, augment: checkAugment(undefined) },
-    constants: Object.fromEntries(constants),
-    stepsPerEpoch: checkInteger('stepsPerEpoch', options.stepsPerEpoch ?? 100, 1, 2 ** 31 - 1),
-  });
+  return new Run(
+    {
+      ...{ model, data: problemData(model, graph, error !== undefined), batchSize: 1, evaluationBatch: 1 },
+      ...settings,
+      ...{ shuffle: false, augment: checkAugment(undefined) },
+      constants: Object.fromEntries(constants),
+      stepsPerEpoch: checkInteger('stepsPerEpoch', options.stepsPerEpoch ?? 100, 1, 2 ** 31 - 1),
+    },
+    deviceOf(options),
+  );
 }
 
 function prepareSamples(options: TrainOptions): Run {
@@ -202,23 +215,26 @@ function prepareSamples(options: TrainOptions): Run {
         "augment changes the loss from step to step; the optimizer 'lbfgs' needs one",
       );
   }
-  return new Run({
-    ...{ model, data, batchSize },
-    ...settings,
-    evaluationBatch: checkInteger('evaluationBatch', options.evaluationBatch ?? 128, 1),
-    shuffle: checkBoolean('shuffle', options.shuffle ?? true),
-    augment,
-    ...(accumulate > 1 && { accumulate }),
-    ...(labelSmoothing !== undefined && labelSmoothing > 0 && { labelSmoothing }),
-    ...(compat && accumulate > 1 && { compat }),
-  });
+  return new Run(
+    {
+      ...{ model, data, batchSize },
+      ...settings,
+      evaluationBatch: checkInteger('evaluationBatch', options.evaluationBatch ?? 128, 1),
+      shuffle: checkBoolean('shuffle', options.shuffle ?? true),
+      augment,
+      ...(accumulate > 1 && { accumulate }),
+      ...(labelSmoothing !== undefined && labelSmoothing > 0 && { labelSmoothing }),
+      ...(compat && accumulate > 1 && { compat }),
+    },
+    deviceOf(options),
+  );
 }
 
 /**
  * Checks all options and makes a population with its first values, without training it: `run.train()` does that, and
  * goes on after an abort.
  *
- * @throws PtmzError `INVALID_ARGUMENT`, `SHAPE_MISMATCH`, `OUT_OF_MEMORY`
+ * @throws PtmzError `INVALID_ARGUMENT`, `SHAPE_MISMATCH`, `OUT_OF_MEMORY`, `CUDA_UNAVAILABLE`, `UNSUPPORTED`
  * @example
  * ```ts
  * import { digits, prepare, resnet } from 'ptmz-native';
@@ -236,7 +252,9 @@ export function prepare(options: TrainOptions | ProblemTrainOptions): Run {
 }
 
 /** As {@link prepare}, from the settings that a run or its checkpoint holds. @internal */
-export function prepareSettings(settings: Omit<RunSettings, 'data'> & { data?: DataSet<Split> | undefined }): Run {
+export function prepareSettings(
+  settings: Omit<RunSettings, 'data'> & { data?: DataSet<Split> | undefined; device: string },
+): Run {
   const { data, batchSize, evaluationBatch, shuffle, augment, ...rest } = settings;
   const samples = { data, batchSize, evaluationBatch, shuffle, augment };
   return prepare((isProblem(settings.model) ? rest : { ...rest, ...samples }) as TrainOptions);

@@ -1,6 +1,8 @@
 // The choice of a backend by name.
 #include "backend/device.h"
 
+#include <cstdlib>
+
 #include "backend/cuda/device.h"
 #include "ir/error.h"
 
@@ -8,6 +10,11 @@ namespace ptmz {
 
 void Device::run(const Launch& launch, const Instr*, DType, void* const*, int64_t, int64_t, void*, KernelFault&) const {
   throw Error("INTERNAL", std::string(ptmz::name(launch.code)) + ": this device runs launches through its streams");
+}
+
+bool environment_flag(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr && *value != '\0' && *value != '0';
 }
 
 std::vector<DeviceDescription> describe_devices() { return cuda::describe(); }

@@ -6,6 +6,7 @@
 
 #include "backend/backend.h"
 #include "backend/device_launch.h"
+#include "backend/step_task.h"
 
 namespace ptmz {
 
@@ -20,6 +21,7 @@ class DeviceStream {
  public:
   virtual ~DeviceStream() = default;
   virtual void launch(const DeviceLaunch& launch) = 0;
+  virtual void step(const StepTask& task) = 0;
   virtual void zero(void* to, int64_t bytes) = 0;
   virtual void copy(void* to, const void* from, int64_t bytes) = 0;
   // These two return when the copy is done.
@@ -47,6 +49,9 @@ class Device : public Backend {
   // A stream for copies of vectors, one caller at a time.
   virtual DeviceStream& transfers() const = 0;
 };
+
+// Whether a variable of the environment is set to anything but nothing and 0.
+bool environment_flag(const char* name);
 
 // What `ptmz doctor` says about one kind of device.
 struct DeviceDescription {

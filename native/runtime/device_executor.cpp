@@ -2,18 +2,10 @@
 #include "runtime/device_executor.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <string>
 
 namespace ptmz {
 namespace {
-
-constexpr size_t kMostPrepared = 16;  // sets of vectors whose recordings are kept
-
-bool is_set(const char* variable) {
-  const char* value = std::getenv(variable);
-  return value != nullptr && *value != '\0' && *value != '0';
-}
 
 int64_t most_scratch(const std::vector<Launch>& list) {
   int64_t bytes = 0;
@@ -29,7 +21,8 @@ DeviceExecutor::DeviceExecutor(const Program& program, const Device& device)
       stream_(device.open_stream()),
       fault_(sizeof(DeviceFault), &device),
       shared_scratch_(most_scratch(program.shared)),
-      member_scratch_(most_scratch(program.varying)) {}
+      member_scratch_(most_scratch(program.varying)),
+      replay_(*stream_) {}
 
 int64_t DeviceExecutor::bytes_for(int64_t chunk) const {
   return program_.shared_bytes + chunk * program_.member_bytes + std::max(shared_scratch_, chunk * member_scratch_);
@@ -43,7 +36,8 @@ int64_t DeviceExecutor::reserve(const RunOptions& options) {
   if (chunk_ >= wanted && held >= bytes_for(wanted) && (options.memory_limit == 0 || held <= options.memory_limit))
     return wanted;
 
-  prepared_.clear();
+  replay_.forget();
+  ++generation_;
   for (Buffer* buffer : {&shared_arena_, &member_arenas_, &scratch_}) *buffer = Buffer();
   chunk_ = 0;
   const int64_t free = limit();
@@ -68,14 +62,13 @@ int64_t DeviceExecutor::reserve(const RunOptions& options) {
 }
 
 void DeviceExecutor::issue(const std::vector<Launch>& list, const std::vector<Vector*>& vectors, Chunk chunk,
-                           const RunOptions& options) {
-  static const bool one_by_one = is_set("PTMZ_CUDA_SYNC");
+                           const RunOptions& options, Target target) {
   const int64_t element = dtype_bytes(program_.real);
   DeviceLaunch d{};
   d.instrs = program_.instrs.data();
   d.real = program_.real;
   d.scratch = scratch_.data();
-  d.fault = static_cast<DeviceFault*>(fault_.data());
+  d.fault = target.fault;
   for (const Launch& l : list) {
     if (options.stop != nullptr && *options.stop) throw Error("ABORTED", "the run was aborted");
     d.launch = &l;
@@ -95,34 +88,8 @@ void DeviceExecutor::issue(const std::vector<Launch>& list, const std::vector<Ve
                                           : vectors[o.buffer - 2]->size() * dtype_bytes(vectors[o.buffer - 2]->dtype());
       d.pointers[i] = base + o.offset * (o.is_index ? 4 : element);
     }
-    stream_->launch(d);
-    if (one_by_one) {
-      try {
-        stream_->wait();
-      } catch (const Error& error) {
-        throw Error(error.code(), std::string(error.what()) + " in launch " + name(l.code) + " (node %" +
-                                      std::to_string(l.node) + ")");
-      }
-    }
+    target.stream.launch(d);
   }
-}
-
-void DeviceExecutor::issue_or_replay(std::unique_ptr<DeviceRecording>& recording, bool record,
-                                     const std::vector<Launch>& list, const std::vector<Vector*>& vectors, Chunk chunk,
-                                     const RunOptions& options) {
-  if (options.stop != nullptr && *options.stop) throw Error("ABORTED", "the run was aborted");
-  if (!record || list.empty()) return issue(list, vectors, chunk, options);
-  if (recording == nullptr) {
-    stream_->begin_recording();
-    try {
-      issue(list, vectors, chunk, options);
-    } catch (...) {
-      stream_->end_recording();
-      throw;
-    }
-    recording = stream_->end_recording();
-  }
-  stream_->replay(*recording);
 }
 
 // Nothing may still use the vectors when a run has failed.
@@ -133,53 +100,57 @@ void DeviceExecutor::finish_what_was_issued() noexcept {
   }
 }
 
-void DeviceExecutor::report_fault() {
-  DeviceFault fault;
-  stream_->read(&fault, fault_.data(), sizeof fault);
+void check_fault(const Program& program, const DeviceFault& fault) {
   if (fault.launch == 0) return;
-  const size_t at = static_cast<size_t>(fault.launch - 1), shared = program_.shared.size();
-  const Launch& l = at < shared ? program_.shared[at] : program_.varying[at - shared];
+  const size_t at = static_cast<size_t>(fault.launch - 1), shared = program.shared.size();
+  const Launch& l = at < shared ? program.shared[at] : program.varying[at - shared];
   throw Error("INDEX_OUT_OF_RANGE", std::string(name(l.code)) + " (node %" + std::to_string(l.node) + "), member " +
                                         std::to_string(fault.member) + ": expected an index in [0, " +
                                         std::to_string(fault.limit) + "), got " + std::to_string(fault.value));
 }
 
-RunStats DeviceExecutor::run(const std::vector<Vector*>& vectors, const RunOptions& options) {
-  static const bool no_recordings = is_set("PTMZ_NO_GRAPHS") || is_set("PTMZ_CUDA_SYNC");
+void DeviceExecutor::report_fault() {
+  DeviceFault fault;
+  stream_->read(&fault, fault_.data(), sizeof fault);
+  check_fault(program_, fault);
+}
+
+int64_t DeviceExecutor::reserve_for(const RunOptions& options) {
+  reserve(options);
+  return generation_;
+}
+
+void DeviceExecutor::enqueue(const std::vector<Vector*>& vectors, const RunOptions& options, DeviceStream& stream,
+                             DeviceFault* fault) {
   const int64_t chunk = reserve(options), members = program_.varying.empty() ? 0 : options.members;
-  stream_->zero(fault_.data(), sizeof(DeviceFault));
+  issue(program_.shared, vectors, {0, 1}, options, {stream, fault});
+  for (int64_t first = 0; first < members; first += chunk)
+    issue(program_.varying, vectors, {first, std::min(chunk, members - first)}, options, {stream, fault});
+}
 
-  // Addresses are all that a recording depends on: the same ones, seen again, are worth one.
-  Addresses key{reinterpret_cast<void*>(static_cast<intptr_t>(members)),
-                reinterpret_cast<void*>(static_cast<intptr_t>(chunk))};
+RunStats DeviceExecutor::run(const std::vector<Vector*>& vectors, const RunOptions& options) {
+  const int64_t chunk = reserve(options), members = program_.varying.empty() ? 0 : options.members;
+  const Target target{*stream_, static_cast<DeviceFault*>(fault_.data())};
+  RunStats stats;
+  Replay::Key key{key_of(members), key_of(chunk), nullptr};
   for (const Vector* v : vectors) key.push_back(v == nullptr ? nullptr : v->row(0));
-  auto found = prepared_.find(key);
-  const bool seen = found != prepared_.end();
-  if (!seen) {
-    if (prepared_.size() >= kMostPrepared) prepared_.clear();
-    found = prepared_.emplace(std::move(key), Prepared{}).first;
-    found->second.shared.resize(1);
-    found->second.chunks.resize(chunk > 0 ? static_cast<size_t>((members + chunk - 1) / chunk) : 0);
-  }
-  Prepared& prepared = found->second;
-  const bool record = seen && !no_recordings;
-
+  const auto play = [&](const std::vector<Launch>& list, Chunk part, int64_t number) {
+    if (options.stop != nullptr && *options.stop) throw Error("ABORTED", "the run was aborted");
+    key[2] = key_of(number);
+    if (!list.empty()) replay_.run(key, [&] { issue(list, vectors, part, options, target); });
+  };
+  stream_->zero(fault_.data(), sizeof(DeviceFault));
   try {
-    issue_or_replay(prepared.shared[0], record, program_.shared, vectors, {0, 1}, options);
-    for (size_t i = 0; i < prepared.chunks.size(); ++i) {
-      const int64_t first = static_cast<int64_t>(i) * chunk;
-      issue_or_replay(prepared.chunks[i], record, program_.varying, vectors, {first, std::min(chunk, members - first)},
-                      options);
-    }
+    play(program_.shared, {0, 1}, 0);
+    for (int64_t first = 0; first < members; first += chunk)
+      play(program_.varying, {first, std::min(chunk, members - first)}, ++stats.chunks);
   } catch (...) {
     finish_what_was_issued();
     throw;
   }
   report_fault();
 
-  RunStats stats;
   stats.shared_launches = static_cast<int64_t>(program_.shared.size());
-  stats.chunks = static_cast<int64_t>(prepared.chunks.size());
   stats.varying_launches = static_cast<int64_t>(program_.varying.size()) * stats.chunks;
   stats.chunk_members = chunk;
   stats.arena_bytes = shared_arena_.bytes() + member_arenas_.bytes() + scratch_.bytes();

@@ -100,10 +100,7 @@ Executor::Executor(Executor&&) noexcept = default;
 RunStats Executor::run(const std::vector<Vector*>& vectors, const RunOptions& options) {
   const Program& program = *program_;
   check(program, vectors, options.members, std::max(options.rows, options.members));
-  if (const Device* device = program.backend->device()) {
-    if (!on_device_) on_device_ = std::make_unique<DeviceExecutor>(program, *device);
-    return on_device_->run(vectors, options);
-  }
+  if (program.backend->device()) return on_device().run(vectors, options);
   const int threads = options.threads > 0 ? options.threads : hardware_threads();
 
   // S + chunk * V + scratch: as many members in flight as there are threads, fewer where memory is short.
@@ -153,6 +150,21 @@ RunStats Executor::run(const std::vector<Vector*>& vectors, const RunOptions& op
   stats.arena_bytes = held_bytes();
   return stats;
 }
+
+DeviceExecutor& Executor::on_device() {
+  if (!on_device_) on_device_ = std::make_unique<DeviceExecutor>(*program_, *program_->backend->device());
+  return *on_device_;
+}
+
+int64_t Executor::reserve(const RunOptions& options) { return on_device().reserve_for(options); }
+
+void Executor::enqueue(const std::vector<Vector*>& vectors, const RunOptions& options, DeviceStream& stream,
+                       DeviceFault* fault) {
+  check(*program_, vectors, options.members, std::max(options.rows, options.members));
+  on_device().enqueue(vectors, options, stream, fault);
+}
+
+void Executor::check_fault(const DeviceFault& fault) const { ptmz::check_fault(*program_, fault); }
 
 int64_t Executor::held_bytes() const { return shared_arena_.bytes() + member_arenas_.bytes() + scratch_.bytes(); }
 

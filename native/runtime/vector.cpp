@@ -56,10 +56,15 @@ Buffer::Buffer(int64_t bytes, const Device* device) : bytes_(bytes), device_(dev
     if (data_ == nullptr)
       throw Error("OUT_OF_MEMORY", std::string(device->name()) + ": could not allocate " + std::to_string(bytes) +
                                        " bytes, " + std::to_string(device->free_bytes()) + " are free");
+    try {
+      const std::lock_guard lock(transfer_mutex);
+      device->transfers().zero(data_, bytes);
+      device->transfers().wait();
+    } catch (...) {
+      device->release(data_);  // no destructor runs
+      throw;
+    }
     held_bytes += bytes;
-    const std::lock_guard lock(transfer_mutex);
-    device->transfers().zero(data_, bytes);
-    device->transfers().wait();
     return;
   }
   // calloc hands out fresh pages that are zero already; the extra 64 bytes hold the way back to its own pointer.
@@ -136,6 +141,26 @@ void Vector::write(int64_t r, int64_t offset, int64_t count, const void* from) {
   }
 }
 
+void Vector::copy_row(int64_t r, const Vector& from, int64_t row_of_from) {
+  if (from.device_ == nullptr) return write(r, 0, size_, from.row(row_of_from));
+  if (device_ == nullptr) return from.read(row_of_from, 0, size_, row(r));
+  const std::lock_guard lock(transfer_mutex);
+  device_->transfers().copy(row(r), from.row(row_of_from), size_ * dtype_bytes(dtype_));
+  device_->transfers().wait();
+}
+
+std::shared_ptr<const Buffer> Vector::copy_on(const Device& device) const {
+  const std::lock_guard lock(copies_mutex_);
+  std::shared_ptr<const Buffer>& copy = copies_[&device];
+  if (copy == nullptr) {
+    auto made = std::make_shared<Buffer>(bytes(), &device);
+    const std::lock_guard transfer(transfer_mutex);
+    device.transfers().write(made->data(), row(0), bytes());
+    copy = std::move(made);
+  }
+  return copy;
+}
+
 void Vector::lock_read(const char* what) {
   int held = lock_.load();
   do {
@@ -147,6 +172,8 @@ void Vector::lock_write(const char* what) {
   int expected = 0;
   if (!lock_.compare_exchange_strong(expected, -1))
     throw Error("BUSY", std::string(what) + ": a running job uses this vector; wait for its promise");
+  const std::lock_guard lock(copies_mutex_);
+  copies_.clear();
 }
 
 void Vector::unlock_read() { --lock_; }

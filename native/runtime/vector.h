@@ -2,7 +2,9 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <mutex>
 
 #include "backend/launch.h"
 
@@ -39,6 +41,8 @@ class Vector {
   // Copies elements [offset, offset + count) of a row from and to the host, wherever the vector lies.
   void read(int64_t r, int64_t offset, int64_t count, void* to) const;
   void write(int64_t r, int64_t offset, int64_t count, const void* from);
+  // Row `r` becomes a copy of a row of `from`, wherever both lie; they must be equally long and of one type.
+  void copy_row(int64_t r, const Vector& from, int64_t row_of_from);
   DType dtype() const { return dtype_; }
   int64_t rows() const { return rows_; }
   int64_t size() const { return size_; }
@@ -50,6 +54,10 @@ class Vector {
     if (device_ != nullptr) throw_not_on_host();
     return static_cast<T*>(row(r));
   }
+
+  // All rows of a vector of the host in a device's memory. Copied once and kept as long as the vector lives, or until
+  // somebody locks it for writing: for data that many jobs read.
+  std::shared_ptr<const Buffer> copy_on(const Device& device) const;
 
   // Shared by readers or held by one writer; a job takes these before it starts. Throws BUSY.
   void lock_read(const char* what);
@@ -64,6 +72,8 @@ class Vector {
   const Device* device_;
   Buffer buffer_;
   std::atomic<int> lock_{0};  // > 0: readers; -1: a writer
+  mutable std::mutex copies_mutex_;
+  mutable std::map<const Device*, std::shared_ptr<const Buffer>> copies_;
 };
 
 }  // namespace ptmz

@@ -4,9 +4,8 @@
 #include <algorithm>
 #include <numeric>
 #include <string>
-#include <type_traits>
 
-#include "backend/shared/philox.h"
+#include "backend/shared/order.h"
 #include "ir/error.h"
 
 namespace ptmz {
@@ -78,12 +77,7 @@ void fill_plane(const In* in, const int32_t* source, int64_t plane, In* framed, 
 template <typename T>
 void Normaliser::gather(const int32_t* order, int64_t first, int64_t count, T* out,
                         const Augmentation* augmentation) const {
-  const std::vector<T>* table;
-  if constexpr (std::is_same_v<T, float>) {
-    table = &table32_;
-  } else {
-    table = &table64_;
-  }
+  const std::vector<T>& table = this->table<T>();
   std::vector<int32_t> pixels(augmentation ? data_.plane : 0);
   std::vector<uint8_t> bytes(augmentation ? data_.plane + 1 : 0);
   std::vector<float> floats(augmentation ? data_.plane + 1 : 0);
@@ -93,8 +87,8 @@ void Normaliser::gather(const int32_t* order, int64_t first, int64_t count, T* o
     if (augmentation) augmentation->pixels(sample, pixels.data());
     for (int64_t c = 0; c < data_.channels; ++c, out += data_.plane) {
       const int64_t from = sample * data_.sample_size() + c * data_.plane;
-      if (!table->empty()) {
-        const T* values = table->data() + 256 * c;
+      if (!table.empty()) {
+        const T* values = table.data() + 256 * c;
         fill_plane(data_.samples->as<uint8_t>() + from, source, data_.plane, bytes.data(), out,
                    [values](uint8_t byte) { return values[byte]; });
       } else {
@@ -111,20 +105,8 @@ template void Normaliser::gather<double>(const int32_t*, int64_t, int64_t, doubl
 void shuffle(uint64_t seed, uint32_t epoch, int64_t count, std::vector<int32_t>& order) {
   order.resize(count);
   std::iota(order.begin(), order.end(), 0);
-  const RandomKey key{static_cast<uint32_t>(seed),
-                      static_cast<uint32_t>(seed >> 32),
-                      static_cast<uint32_t>(Purpose::order),
-                      0,
-                      epoch,
-                      0};
-  for (int64_t i = count - 1; i > 0; --i) {
-    const Random4 r = philox(key, static_cast<uint64_t>(i));
-    // floor(bits * n / 2^64), in 32-bit halves; n < 2^32, so the bias is below 2^-32.
-    const uint64_t bits = (static_cast<uint64_t>(r.v[0]) << 32) | r.v[1];
-    const uint64_t n = static_cast<uint64_t>(i) + 1;
-    const uint64_t high = (bits >> 32) * n + (((bits & 0xFFFFFFFFu) * n) >> 32);
-    std::swap(order[i], order[high >> 32]);
-  }
+  const RandomKey key = order_key(seed, epoch);
+  for (int64_t i = count - 1; i > 0; --i) std::swap(order[i], order[order_target(key, i)]);
 }
 
 }  // namespace ptmz

@@ -1,6 +1,7 @@
 // Dataset: samples and labels resident in memory, the order in which a member sees them, and their way into a batch.
 #pragma once
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #include "runtime/vector.h"
@@ -33,6 +34,14 @@ void check_labels(const Dataset& data, const char* name, int64_t classes);
 class Normaliser {
  public:
   explicit Normaliser(const Dataset& data);
+  // (channels, 256)
+  template <typename T>
+  const std::vector<T>& table() const {
+    if constexpr (std::is_same_v<T, float>)
+      return table32_;
+    else
+      return table64_;
+  }
   // Fills `count` rows of sample_size() with the samples at `order`, or with those from `first` on if order is null,
   // augmented unless that is null.
   template <typename T>

@@ -2,7 +2,7 @@
 #pragma once
 #include <functional>
 
-#include "solvers/batches.h"
+#include "solvers/batch_runner.h"
 
 namespace ptmz {
 
@@ -15,7 +15,10 @@ struct EvaluateOptions {
 struct Evaluation {
   std::vector<double> loss, accuracy;  // per member
 };
-// `progress(samples done)` is called after every batch. Throws ABORTED when run.stop is set.
+// `progress(samples done)` is called after every batch, of a device as soon as it was given. Throws ABORTED when
+// run.stop is set. `batches`: those of options.data, where they were opened before.
+Evaluation evaluate(const EvaluateOptions& options, BatchRunner& batches,
+                    const std::function<void(int64_t)>& progress = nullptr);
 Evaluation evaluate(const EvaluateOptions& options, const std::function<void(int64_t)>& progress = nullptr);
 
 }  // namespace ptmz

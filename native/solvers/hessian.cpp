@@ -16,13 +16,13 @@ void copy_row(const Vector* from, int64_t row, const BatchProgram& program, int 
   if (!from || to->size() != from->size() || to->dtype() != from->dtype() || to->rows() != 1) {
     throw Error("INVALID_ARGUMENT", "the Hessian program's parameters or buffers do not fit those of the population");
   }
-  std::memcpy(to->row(0), from->row(row), to->size() * dtype_bytes(to->dtype()));
+  program.at(slot)->copy_row(0, *from, row);
 }
 
 }  // namespace
 
 HessianOperator::HessianOperator(const HessianOptions& options)
-    : o_(options), normaliser_(options.data), run_(options.run) {
+    : o_(options), run_(options.run), batches_(open_batches(options.data, device_of(options.batch, options.tail))) {
   check_batches(o_.batch, o_.tail, o_.data, 1);
 }
 
@@ -38,26 +38,32 @@ void HessianOperator::select(int64_t member) {
   }
 }
 
+// Room for k directions; kept from call to call, so that a device finds the same addresses again.
+void HessianOperator::reserve(const Vector& v) {
+  if (sums_ && sums_->rows() == v.rows()) return;
+  for (std::optional<Vector>* vector : {&directions_, &products_, &sums_}) vector->reset();
+  const Device* device = batches_->device();
+  if (device) directions_.emplace(v.dtype(), v.rows(), v.size(), device);
+  products_.emplace(v.dtype(), v.rows(), v.size(), device);
+  sums_.emplace(DType::f64, v.rows(), v.size(), device);
+}
+
 void HessianOperator::apply(Vector& v, std::vector<double>& result, const std::function<void()>& progress) {
-  const int64_t k = v.rows(), n = v.size();
-  result.assign(k * n, 0.0);
-  run_.members = k;
-  Vector hv(v.dtype(), k, n);
+  run_.members = v.rows();
+  reserve(v);
+  for (int64_t row = 0; directions_ && row < v.rows(); ++row) directions_->copy_row(row, v, row);
+  batches_->clear(*sums_);
   for_each_batch(o_.batch, o_.tail, o_.data.count, [&](const BatchProgram& program, int64_t first) {
     if (run_.stop && run_.stop->load()) throw Error("ABORTED", "Hessian-vector product aborted");
     if (program.v < 0) return;  // the gradient is constant
-    load_batch(program, o_.data, normaliser_, nullptr, first, 0);
     std::vector<Vector*> vectors = program.vectors;
-    vectors[program.v] = &v;
-    vectors[program.hv] = &hv;
-    program.executor->run(vectors, run_);
+    vectors[program.v] = directions_ ? &*directions_ : &v;
+    vectors[program.hv] = &*products_;
     const double weight = static_cast<double>(program.batch) / static_cast<double>(o_.data.count);
-    parallel_for(run_.threads > 0 ? run_.threads : hardware_threads(), k, [&](int64_t row, int) {
-      double* sum = result.data() + row * n;
-      for (int64_t i = 0; i < n; ++i) sum[i] += weight * read_real(hv, row, i);
-    });
+    batches_->run(program, vectors, first, run_, {{&*products_, weight, &*sums_}});
     if (progress) progress();
   });
+  result = batches_->read(*sums_);
   for (double x : result) {
     if (std::isfinite(x)) continue;
     throw Error("NON_FINITE", "the Hessian of member " + std::to_string(member_) +
@@ -87,7 +93,7 @@ void hessian_vector_product(const HessianOptions& options, const Vector& directi
   int64_t done = 0;
   for (int64_t m = 0; m < params.rows(); ++m) {
     hessian.select(m);
-    std::memcpy(v.row(0), directions.row(m), directions.size() * dtype_bytes(directions.dtype()));
+    v.copy_row(0, directions, m);
     hessian.apply(v, product, [&] {
       if (progress) progress(++done / static_cast<double>(hessian.batches() * params.rows()));
     });

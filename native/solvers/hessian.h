@@ -1,8 +1,9 @@
 // HessianOperator: products of one member's Hessian with several directions at once, over any number of samples.
 #pragma once
 #include <functional>
+#include <optional>
 
-#include "solvers/batches.h"
+#include "solvers/batch_runner.h"
 
 namespace ptmz {
 
@@ -23,14 +24,18 @@ class HessianOperator {
   int64_t batches() const;
   // The member whose Hessian apply() multiplies with.
   void select(int64_t member);
-  // result (k,n) = H v for v (k,n), H the Hessian of the mean loss over all samples, summed in float64.
-  // `progress` is called after every batch. Throws NON_FINITE, naming the member, where the result is not finite.
+  // result (k,n) = H v for v (k,n) on the host, H the Hessian of the mean loss over all samples, summed in float64.
+  // `progress` is called after every batch, of a device as soon as it was given. Throws NON_FINITE, naming the member,
+  // where the result is not finite.
   void apply(Vector& v, std::vector<double>& result, const std::function<void()>& progress = nullptr);
 
  private:
+  void reserve(const Vector& v);
+
   const HessianOptions& o_;
-  Normaliser normaliser_;
   RunOptions run_;
+  const std::unique_ptr<BatchRunner> batches_;
+  std::optional<Vector> directions_, products_, sums_;  // directions: of a device
   int64_t member_ = 0;
 };
 

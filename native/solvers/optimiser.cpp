@@ -15,71 +15,6 @@ namespace {
 constexpr int64_t kBlock = 32768;
 constexpr int64_t kParallelFrom = 65536;  // elements over all members below which threads cost more than they bring
 
-// What an optimiser holds of one parameter.
-template <typename T>
-struct Element {
-  T p, first, second;
-};
-
-template <typename T, bool nesterov>
-struct SgdRule {
-  static constexpr bool kSecond = false;
-  T lr, momentum, decay, scale;
-  SgdRule(const OptimiserOptions&, const OptimiserStep& s, bool decays)
-      : lr(static_cast<T>(s.lr)),
-        momentum(static_cast<T>(s.momentum)),
-        decay(static_cast<T>(decays ? s.decay : 0.0)),
-        scale(static_cast<T>(s.scale)) {}
-  Element<T> next(const Element<T>& x, T g) const {
-    const T slope = scale * g + decay * x.p;
-    const T velocity = momentum * x.first + slope;
-    return {x.p - lr * (nesterov ? slope + momentum * velocity : velocity), velocity, x.second};
-  }
-};
-
-// The factors are computed in float64 and the operations are in torch's order.
-template <typename T, bool decoupled>
-struct AdamRule {
-  static constexpr bool kSecond = true;
-  T keep, pull, scale, rate, beta2, rest1, rest2, root, eps;
-  AdamRule(const OptimiserOptions& o, const OptimiserStep& s, bool decays)
-      : keep(static_cast<T>(decoupled && decays ? 1.0 - s.lr * s.decay : 1.0)),
-        pull(static_cast<T>(!decoupled && decays ? s.decay : 0.0)),
-        scale(static_cast<T>(s.scale)),
-        rate(static_cast<T>(s.lr / (1.0 - std::pow(s.momentum, static_cast<double>(s.count))))),
-        beta2(static_cast<T>(o.beta2)),
-        rest1(static_cast<T>(1.0 - s.momentum)),
-        rest2(static_cast<T>(1.0 - o.beta2)),
-        root(static_cast<T>(std::sqrt(1.0 - std::pow(o.beta2, static_cast<double>(s.count))))),
-        eps(static_cast<T>(o.eps)) {}
-  Element<T> next(const Element<T>& x, T gradient) const {
-    const T g = scale * gradient + pull * x.p;
-    const T first = x.first + rest1 * (g - x.first);
-    const T second = beta2 * x.second + rest2 * g * g;
-    return {keep * x.p - rate * first / (std::sqrt(second) / root + eps), first, second};
-  }
-};
-
-template <typename T>
-struct RmspropRule {
-  static constexpr bool kSecond = true;
-  T lr, momentum, decay, scale, alpha, rest, eps;
-  RmspropRule(const OptimiserOptions& o, const OptimiserStep& s, bool decays)
-      : lr(static_cast<T>(s.lr)),
-        momentum(static_cast<T>(s.momentum)),
-        decay(static_cast<T>(decays ? s.decay : 0.0)),
-        scale(static_cast<T>(s.scale)),
-        alpha(static_cast<T>(o.beta2)),
-        rest(static_cast<T>(1.0 - o.beta2)),
-        eps(static_cast<T>(o.eps)) {}
-  Element<T> next(const Element<T>& x, T gradient) const {
-    const T g = scale * gradient + decay * x.p;
-    const T second = alpha * x.second + rest * g * g;
-    const T first = momentum * x.first + g / (std::sqrt(second) + eps);
-    return {x.p - lr * first, first, second};
-  }
-};
-
 // The elements of a block and their gradient; `second` is null where the rule has none.
 template <typename T, typename Rule>
 struct Block {
@@ -94,14 +29,8 @@ struct Block {
     return rule.next(x, g[i]);
   }
   bool stays_finite() const {
-    constexpr T kMax = std::numeric_limits<T>::max();
     int bad = 0;
-    for (int64_t i = 0; i < n; ++i) {
-      const Element<T> x = next(i);
-      // False for a NaN too. A gradient that is not finite makes the first moment not finite.
-      bad |= !(std::fabs(x.p) <= kMax) | !(std::fabs(x.first) <= kMax);
-      if constexpr (Rule::kSecond) bad |= !(std::fabs(x.second) <= kMax);
-    }
+    for (int64_t i = 0; i < n; ++i) bad |= !is_finite<Rule>(next(i));
     return !bad;
   }
   void update() const {
@@ -151,19 +80,7 @@ void Optimiser::for_each_block(const Vector& grad, const std::vector<OptimiserSt
         item);
     };
     const auto dispatch = [&]<typename T>(T type) {
-      const auto rule = [&]<typename Rule>(Rule*) { call(type, Rule(options_, steps[m], range.decays)); };
-      switch (options_.kind) {
-        case OptimiserKind::adam:
-          return rule(static_cast<AdamRule<T, false>*>(nullptr));
-        case OptimiserKind::adamw:
-          return rule(static_cast<AdamRule<T, true>*>(nullptr));
-        case OptimiserKind::rmsprop:
-          return rule(static_cast<RmspropRule<T>*>(nullptr));
-        default:
-          break;
-      }
-      if (options_.nesterov) return rule(static_cast<SgdRule<T, true>*>(nullptr));
-      rule(static_cast<SgdRule<T, false>*>(nullptr));
+      with_rule<T>(options_, [&]<typename Rule>(Rule*) { call(type, Rule(options_, steps[m], range.decays)); });
     };
     params_.dtype() == DType::f32 ? dispatch(float{}) : dispatch(double{});
   });

@@ -1,15 +1,15 @@
-// The training loop: load, run, check, commit, and at the end of each epoch evaluate and record.
+// The training loop: which batches a step takes, and what is evaluated and recorded at the end of each epoch.
 #include "solvers/train.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 #include <limits>
-#include <optional>
 #include <string>
 
+#include "backend/device.h"
 #include "ir/error.h"
+#include "solvers/train_steps.h"
 
 namespace ptmz {
 
@@ -17,42 +17,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-constexpr auto kProgressInterval = std::chrono::milliseconds(34);
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-template <typename T>
-bool all_finite(const T* values, int64_t n) {
-  int bad = 0;
-  for (int64_t i = 0; i < n; ++i) bad |= !(std::fabs(values[i]) <= std::numeric_limits<T>::max());
-  return !bad;
-}
-int64_t row_bytes(const Vector& v) { return v.size() * dtype_bytes(v.dtype()); }
-
-// Calls f(rows of both vectors, elements) with their type.
-template <typename F>
-void on_rows(const Vector& a, const Vector& b, int64_t row, const F& f) {
-  a.dtype() == DType::f32 ? f(a.as<float>(row), b.as<float>(row), a.size())
-                          : f(a.as<double>(row), b.as<double>(row), a.size());
-}
-// sum += weight * x, or the first term alone.
-void add_weighted(const Vector& sum, const Vector& x, int64_t row, double weight, bool begun) {
-  on_rows(sum, x, row, [&]<typename T>(T* to, const T* from, int64_t n) {
-    const T w = static_cast<T>(weight);
-    for (int64_t i = 0; i < n; ++i) to[i] = (begun ? to[i] : T(0)) + w * from[i];
-  });
-}
-// average += part * (x - average).
-void add_difference(const Vector& average, const Vector& x, int64_t row, double part) {
-  on_rows(average, x, row, [&]<typename T>(T* to, const T* from, int64_t n) {
-    const T p = static_cast<T>(part);
-    for (int64_t i = 0; i < n; ++i) to[i] += p * (from[i] - to[i]);
-  });
-}
-
-bool row_finite(const Vector& v, int64_t row) {
-  return v.dtype() == DType::f32 ? all_finite(v.as<float>(row), v.size()) : all_finite(v.as<double>(row), v.size());
-}
 
 class Trainer {
  public:
@@ -61,27 +27,14 @@ class Trainer {
 
  private:
   void validate() const;
+  void read_state_as_it_is() noexcept;
   double& state(int64_t m, StateColumn column) const { return o_.state->as<double>(m)[column]; }
   int64_t step() const { return static_cast<int64_t>(state(0, kStep)); }
   int64_t epoch() const { return static_cast<int64_t>(state(0, kEpochs)); }
   bool frozen(int64_t m) const { return state(m, kFrozenAt) >= 0; }
-  void check_stop() const;
-  // A batch by its epoch and its place there.
-  struct Place {
-    int64_t epoch, index;
-  };
-  std::vector<Place> batches_of_step() const;
+  std::vector<TrainBatch> batches_of_step() const;
   const BatchProgram& program_of(int64_t first) const;
-  bool well(int64_t m) const { return !frozen(m) && !(lbfgs_ && lbfgs_->done(m)); }
-  void take_step();
-  void take_lbfgs_step();
-  void load(const BatchProgram& program, Place place, int64_t first);
-  void write_key(const BatchProgram& program, int64_t row, int64_t m, uint32_t epoch, uint32_t step) const;
-  const Vector* gradient_of(const std::vector<Place>& places, std::vector<char>& alive);
-  void keep_buffers(const std::vector<char>& alive);
-  void commit(const Vector& grad, std::vector<char>& alive);
-  double clip_factor(const Vector& grad, int64_t m) const;
-  void update_average(int64_t m);
+  bool well(int64_t m) const { return !frozen(m) && !steps_->done(m); }
   double samples_done() const;
   void finish_epoch();
   void report(bool evaluating, bool always);
@@ -89,16 +42,8 @@ class Trainer {
   const TrainOptions& o_;
   const std::function<void(const TrainProgress&)>& progress_;
   const int64_t members_, batches_per_epoch_, steps_per_epoch_, epochs_;
-  int threads_;
-  RunOptions run_;
-  Normaliser normaliser_;
-  std::optional<Optimiser> optimiser_;
-  std::optional<Lbfgs> lbfgs_;
-  std::optional<Vector> gradient_sum_, buffers_before_;  // of a step of several batches
-  const Vector* pending_buffers_ = nullptr;              // statistics after the last batch
-  std::optional<Vector> trial_buffers_;                  // of L-BFGS: the buffers of the members under way
-  std::vector<std::vector<int32_t>> order_;              // of the epoch order_epoch_, per member
-  int64_t order_epoch_ = -1;
+  std::unique_ptr<TrainSteps> steps_;
+  std::unique_ptr<BatchRunner> tests_;  // null: no evaluation
   Clock::time_point start_ = Clock::now(), reported_{};
   int64_t samples_ = 0;
 };
@@ -119,23 +64,16 @@ Trainer::Trainer(const TrainOptions& options, const std::function<void(const Tra
       members_(options.params->rows()),
       batches_per_epoch_(batches_of(options)),
       steps_per_epoch_(steps_of(options)),
-      epochs_(options.history->rows()),
-      threads_(options.run.threads > 0 ? options.run.threads : hardware_threads()),
-      run_(options.run),
-      normaliser_(options.train),
-      order_(members_) {
-  run_.members = members_;
+      epochs_(options.history->rows()) {
   validate();
+  const Device* device = o_.params->device();
   if (o_.optimiser.kind == OptimiserKind::lbfgs) {
-    lbfgs_.emplace(o_.lbfgs, LbfgsState{o_.params, o_.velocity, o_.pairs, o_.search});
-    if (o_.buffers) trial_buffers_.emplace(o_.buffers->dtype(), members_, o_.buffers->size());
+    if (device) throw Error("UNSUPPORTED", std::string("train: L-BFGS runs on the cpu only, got ") + device->name());
+    steps_ = lbfgs_steps(o_);
   } else {
-    optimiser_.emplace(o_.optimiser, *o_.params, *o_.velocity, o_.second_moment, o_.ranges);
+    steps_ = device ? device_steps(o_, *device) : cpu_steps(o_);
   }
-  if (o_.accumulate > 1) {
-    gradient_sum_.emplace(o_.params->dtype(), members_, o_.params->size());
-    if (o_.buffers) buffers_before_.emplace(o_.buffers->dtype(), members_, o_.buffers->size());
-  }
+  if (o_.test.batch.executor || o_.test.tail.executor) tests_ = open_batches(o_.test.data, device);
 }
 
 void Trainer::validate() const {
@@ -189,192 +127,59 @@ TrainResult Trainer::run() {
       if (well(m)) return true;
     return false;
   };
-  while (epoch() < epochs_ && any_well()) {
-    while (step() < (epoch() + 1) * steps_per_epoch_ && step() < o_.step_limit && any_well()) {
-      check_stop();
-      lbfgs_ ? take_lbfgs_step() : take_step();
-      report(false, false);
+  try {
+    while (epoch() < epochs_ && any_well()) {
+      while (step() < (epoch() + 1) * steps_per_epoch_ && step() < o_.step_limit && any_well()) {
+        check_stop(o_, step());
+        samples_ += steps_->take(step(), batches_of_step());
+        for (int64_t m = 0; m < members_; ++m) state(m, kStep) += 1;
+        report(false, false);
+      }
+      if (step() < (epoch() + 1) * steps_per_epoch_ && any_well()) break;  // the step limit
+      finish_epoch();
     }
-    if (step() < (epoch() + 1) * steps_per_epoch_ && any_well()) break;  // the step limit
-    finish_epoch();
+    steps_->read_state();
+  } catch (const Error&) {
+    read_state_as_it_is();
+    throw;
   }
   report(false, true);
   const double seconds = seconds_since(start_);
   return {step(), epoch(), seconds, samples_ / std::max(seconds, 1e-9)};
 }
 
-void Trainer::check_stop() const {
-  if (run_.stop && run_.stop->load()) throw Error("ABORTED", "training aborted after step " + std::to_string(step()));
+// After an error: the state of the steps that were taken. The first error is the one to tell.
+void Trainer::read_state_as_it_is() noexcept {
+  try {
+    steps_->read_state();
+  } catch (const std::exception&) {
+  }
 }
 
 const BatchProgram& Trainer::program_of(int64_t first) const {
   return o_.batch.executor && first + o_.batch.batch <= o_.train.count ? o_.batch : o_.tail;
 }
 
-std::vector<Trainer::Place> Trainer::batches_of_step() const {
+// By epoch and place there.
+std::vector<TrainBatch> Trainer::batches_of_step() const {
   const int64_t in_epoch = step() % steps_per_epoch_;
-  std::vector<Place> places;
+  const int64_t size = o_.batch.executor ? o_.batch.batch : o_.tail.batch;
+  std::vector<TrainBatch> batches;
+  const auto add = [&](int64_t epoch, int64_t index) {
+    const int64_t first = o_.train.samples ? index * size : 0;
+    batches.push_back({&program_of(first), epoch, epoch * batches_per_epoch_ + index, first, 0});
+  };
   if (o_.carry_leftover && in_epoch == 0 && epoch() > 0) {
-    for (int64_t i = steps_per_epoch_ * o_.accumulate; i < batches_per_epoch_; ++i) places.push_back({epoch() - 1, i});
+    for (int64_t i = steps_per_epoch_ * o_.accumulate; i < batches_per_epoch_; ++i) add(epoch() - 1, i);
   }
   const int64_t begin = in_epoch * o_.accumulate;
-  for (int64_t i = begin; i < std::min(begin + o_.accumulate, batches_per_epoch_); ++i) places.push_back({epoch(), i});
-  return places;
-}
-
-void Trainer::take_step() {
-  const std::vector<Place> places = batches_of_step();
-  std::vector<char> alive(members_);
-  for (int64_t m = 0; m < members_; ++m) alive[m] = well(m);
-  if (buffers_before_) std::memcpy(buffers_before_->row(0), o_.buffers->row(0), o_.buffers->bytes());
-  const Vector* grad;
-  try {
-    grad = gradient_of(places, alive);
-  } catch (...) {
-    if (buffers_before_) std::memcpy(o_.buffers->row(0), buffers_before_->row(0), o_.buffers->bytes());
-    throw;
-  }
-  commit(*grad, alive);
-}
-
-// The gradient of a step: that of its one batch, or the mean over the samples of several. Sums of losses and running
-// statistics move on batch by batch; `alive` loses members whose loss or statistics are not finite.
-const Vector* Trainer::gradient_of(const std::vector<Place>& places, std::vector<char>& alive) {
-  const int64_t size = o_.batch.executor ? o_.batch.batch : o_.tail.batch;
-  const auto first_of = [&](Place place) { return o_.train.samples ? place.index * size : 0; };
+  for (int64_t i = begin; i < std::min(begin + o_.accumulate, batches_per_epoch_); ++i) add(epoch(), i);
   int64_t total = 0;
-  for (const Place place : places) total += program_of(first_of(place)).batch;
-  const Vector* grad = nullptr;
-  bool begun = false;
-  for (const Place place : places) {
-    const BatchProgram& program = program_of(first_of(place));
-    load(program, place, first_of(place));
-    program.executor->run(program.vectors, run_);
-    samples_ += program.batch * members_;
-    grad = program.at(program.grad);
-    const double weight = o_.carry_leftover ? 1.0 / static_cast<double>(o_.accumulate)
-                                            : static_cast<double>(program.batch) / static_cast<double>(total);
-    const Vector *loss = program.at(program.loss), *correct = program.at(program.correct);
-    const Vector* next = program.at(program.next_buffers);
-    parallel_for(threads_, members_, [&](int64_t m, int) {
-      alive[m] = alive[m] && std::isfinite(read_scalar(*loss, m)) && (!next || row_finite(*next, m));
-      if (!alive[m]) return;
-      state(m, kLossSum) += read_scalar(*loss, m) * static_cast<double>(program.batch);
-      state(m, kCorrectSum) += correct ? read_scalar(*correct, m) : kNaN;
-      if (gradient_sum_) add_weighted(*gradient_sum_, *grad, m, weight, begun);
-    });
-    // A step of one batch keeps its statistics back until the optimiser has agreed.
-    pending_buffers_ = next;
-    if (next && gradient_sum_) keep_buffers(alive);
-    begun = true;
-  }
-  return gradient_sum_ ? &*gradient_sum_ : grad;
-}
-
-void Trainer::keep_buffers(const std::vector<char>& alive) {
-  for (int64_t m = 0; pending_buffers_ && m < members_; ++m)
-    if (alive[m]) std::memcpy(o_.buffers->row(m), pending_buffers_->row(m), row_bytes(*o_.buffers));
-}
-
-// Every member's own samples, and the key of the random numbers in the graph: a function of (seed, epoch, batch).
-void Trainer::load(const BatchProgram& program, Place place, int64_t first) {
-  const bool new_epoch = order_epoch_ != place.epoch;
-  order_epoch_ = place.epoch;
-  const uint32_t epoch = static_cast<uint32_t>(place.epoch);
-  parallel_for(threads_, members_, [&](int64_t m, int) {
-    if (new_epoch && o_.shuffle && o_.train.samples) shuffle(o_.seeds[m], epoch, o_.train.count, order_[m]);
-    const Augmentation augmentation{o_.augment, o_.seeds[m], epoch};
-    load_batch(program, o_.train, normaliser_, o_.shuffle ? order_[m].data() : nullptr, first, m,
-               o_.augment.any() ? &augmentation : nullptr);
-    write_key(program, m, m, epoch, static_cast<uint32_t>(place.epoch * batches_per_epoch_ + place.index));
-  });
-}
-
-void Trainer::write_key(const BatchProgram& program, int64_t row, int64_t m, uint32_t epoch, uint32_t step) const {
-  const Vector* key = program.at(program.key);
-  if (!key) return;
-  const uint32_t words[4] = {static_cast<uint32_t>(o_.seeds[m]), static_cast<uint32_t>(o_.seeds[m] >> 32), epoch, step};
-  std::memcpy(key->row(row), words, sizeof words);
-}
-
-// Parameters, moments and running statistics move on together, or not at all for a member that diverged.
-void Trainer::commit(const Vector& grad, std::vector<char>& alive) {
-  std::vector<OptimiserStep> steps(members_);
-  for (int64_t m = 0; m < members_; ++m) {
-    steps[m] = {o_.lr->as<double>(m)[step()], o_.momentum->as<double>()[step()], o_.weight_decay[m], step() + 1,
-                alive[m] ? clip_factor(grad, m) : 1.0};
-  }
-  optimiser_->check(grad, steps, threads_, alive);
-  optimiser_->apply(grad, steps, threads_, alive);
-  if (!gradient_sum_) keep_buffers(alive);
-  for (int64_t m = 0; m < members_; ++m) {
-    if (alive[m]) {
-      update_average(m);
-    } else if (!frozen(m)) {
-      state(m, kFrozenAt) = static_cast<double>(step());
-      if (buffers_before_) std::memcpy(o_.buffers->row(m), buffers_before_->row(m), row_bytes(*o_.buffers));
-    }
-  }
-  for (int64_t m = 0; m < members_; ++m) state(m, kStep) += 1;
-}
-
-// torch.nn.utils.clip_grad_norm_: clip / (norm + 1e-6) where that is below 1.
-double Trainer::clip_factor(const Vector& grad, int64_t m) const {
-  if (o_.clip == 0) return 1;
-  double squares = 0;
-  for (int64_t i = 0; i < grad.size(); ++i) squares += read_real(grad, m, i) * read_real(grad, m, i);
-  return std::min(1.0, o_.clip / (std::sqrt(squares) + 1e-6));
-}
-
-// average += (1 - decay) (parameters - average); the first step copies them (torch.optim.swa_utils.AveragedModel).
-void Trainer::update_average(int64_t m) {
-  if (!o_.average) return;
-  if (step() == 0) {
-    std::memcpy(o_.average->row(m), o_.params->row(m), row_bytes(*o_.params));
-    return;
-  }
-  add_difference(*o_.average, *o_.params, m, 1 - o_.average_decay);
-}
-
-void Trainer::take_lbfgs_step() {
-  std::vector<int64_t> members;
-  std::vector<double> lr(members_);
-  for (int64_t m = 0; m < members_; ++m) {
-    lr[m] = o_.lr->as<double>(m)[step()];
-    if (well(m)) members.push_back(m);
-  }
-  const BatchProgram& program = o_.batch.executor ? o_.batch : o_.tail;
-  const auto evaluate_at = [&](const std::vector<int64_t>& who, Vector& points, std::vector<double>& losses,
-                               const Vector*& gradients) {
-    check_stop();
-    const int64_t count = static_cast<int64_t>(who.size());
-    std::vector<Vector*> vectors = program.vectors;
-    vectors.at(program.params) = &points;
-    if (trial_buffers_ && program.buffers >= 0) vectors[program.buffers] = &*trial_buffers_;
-    parallel_for(threads_, count, [&](int64_t r, int) {
-      if (trial_buffers_) std::memcpy(trial_buffers_->row(r), o_.buffers->row(who[r]), row_bytes(*trial_buffers_));
-      // The loss must stay the same function, so neither order nor random numbers change from step to step.
-      load_batch(program, o_.train, normaliser_, nullptr, 0, r);
-      write_key(program, r, who[r], 0, 0);
-    });
-    RunOptions run = run_;
-    run.members = count;
-    run.rows = members_;
-    program.executor->run(vectors, run);
-    samples_ += program.batch * count;
-    for (int64_t r = 0; r < count; ++r) losses[r] = read_scalar(*program.at(program.loss), r);
-    gradients = program.at(program.grad);
-  };
-  for (const int64_t m : lbfgs_->iterate(members, lr, threads_, evaluate_at))
-    state(m, kFrozenAt) = static_cast<double>(step());
-  for (int64_t m = 0; m < members_; ++m) {
-    if (!frozen(m)) {
-      state(m, kLossSum) += lbfgs_->scalar(m, kLbfgsLoss) * static_cast<double>(program.batch);
-      state(m, kCorrectSum) = kNaN;
-      update_average(m);
-    }
-    state(m, kStep) += 1;
-  }
+  for (const TrainBatch& batch : batches) total += batch.program->batch;
+  for (TrainBatch& batch : batches)
+    batch.weight = o_.carry_leftover ? 1.0 / static_cast<double>(o_.accumulate)
+                                     : static_cast<double>(batch.program->batch) / static_cast<double>(total);
+  return batches;
 }
 
 // Of the epoch under way; the part of an epoch that ends early, all of its members being done, counts as the whole.
@@ -387,14 +192,15 @@ double Trainer::samples_done() const {
 
 void Trainer::finish_epoch() {
   const int64_t current = epoch();
+  steps_->read_state();
   const bool due = (current + 1) % o_.evaluate_every == 0 || current + 1 == epochs_;
   Evaluation test{std::vector<double>(members_, kNaN), std::vector<double>(members_, kNaN)};
-  if ((o_.test.batch.executor || o_.test.tail.executor) && due) {
+  if (tests_ && due) {
     report(true, false);
     EvaluateOptions options = o_.test;
     options.members = members_;
-    options.run = run_;
-    test = evaluate(options, [&](int64_t) { report(true, false); });
+    options.run = o_.run;
+    test = evaluate(options, *tests_, [&](int64_t) { report(true, false); });
   }
   const double count = samples_done(), share = o_.carry_leftover ? static_cast<double>(o_.accumulate) : 1;
   for (int64_t m = 0; m < members_; ++m) {
@@ -406,11 +212,13 @@ void Trainer::finish_epoch() {
     state(m, kLossSum) = state(m, kCorrectSum) = 0;
     state(m, kEpochs) += 1;
   }
+  steps_->write_state();
 }
 
 void Trainer::report(bool evaluating, bool always) {
-  if (!progress_ || (!always && Clock::now() - reported_ < kProgressInterval)) return;
+  if (!progress_ || (!always && Clock::now() - reported_ < steps_->report_interval())) return;
   reported_ = Clock::now();
+  steps_->read_state();
   const int64_t steps = o_.lr->size();
   TrainProgress p{epoch(),
                   epochs_,

@@ -1,6 +1,9 @@
 // The checks of gpu-check.sh: what one run on a machine with a GPU has to tell. Prints as it goes, writes one JSON.
 //
-//   node scripts/gpu/check.mjs [--oracle DIR] [--out FILE]        node scripts/gpu/check.mjs --digest
+//   node scripts/gpu/check.mjs [--oracle DIR] [--out FILE] [--quick]
+//   node scripts/gpu/check.mjs --digest | --digest-training       (what it calls itself with)
+//
+// --quick leaves timings short, for the emulated device; such a report says so.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -8,16 +11,23 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { compareDevices, compileModel, models, results } from './models.mjs';
+import { digestOf, gapOf, leastMemory, trained, trainings } from './training.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const self = fileURLToPath(import.meta.url);
 const { values: given } = parseArgs({
-  options: { oracle: { type: 'string' }, out: { type: 'string' }, digest: { type: 'boolean' } },
+  options: {
+    ...{ oracle: { type: 'string' }, out: { type: 'string' }, quick: { type: 'boolean' } },
+    ...{ digest: { type: 'boolean' }, 'digest-training': { type: 'boolean' } },
+  },
 });
 const first = 'ResNet-18 of width 2';
-const report = { checks: [], skipped: [], timings: [] };
+const [firstTraining] = Object.keys(trainings);
+const single = { device: 'cuda', dtype: 'float32' };
+const report = { quick: given.quick ?? false, checks: [], skipped: [], timings: [] };
 
 if (given.digest) console.log(await digest(3));
+else if (given['digest-training']) console.log(digestOf(await trained(firstTraining, single)));
 else await main();
 
 async function main() {
@@ -34,6 +44,7 @@ async function main() {
   runOracle(given.oracle);
   await checkModels();
   await checkEquality();
+  await checkTraining();
   await checkMemory();
   checkSanitizer();
   await time();
@@ -125,6 +136,29 @@ async function checkEquality() {
   check('in chunks: the same bits', chunked === recorded, chunked);
 }
 
+/** Trajectories against the CPU's; and on this device the same bits, however a training is cut. */
+async function checkTraining() {
+  for (const name of Object.keys(trainings)) {
+    const [cpu, cuda] = [
+      await trained(name, { dtype: 'float64' }),
+      await trained(name, { dtype: 'float64', device: 'cuda' }),
+    ];
+    const gap = gapOf(cpu, cuda);
+    check(`training, ${name}, against the CPU`, gap < 1e-7, `differs by ${gap.toExponential(1)}`);
+  }
+  const whole = await trained(firstTraining, single);
+  const expected = digestOf(whole);
+  const same = (what, digest) => check(`training, ${what}: the same bits`, digest === expected, digest);
+  same('again', digestOf(await trained(firstTraining, single)));
+  same('without graphs', node([self, '--digest-training'], { PTMZ_NO_GRAPHS: '1' }).stdout.trim());
+  same('stopped twice and gone on', digestOf(await trained(firstTraining, { ...single, stops: [1, 4] })));
+  const memoryLimit = await leastMemory(firstTraining, single);
+  same('one member at a time', digestOf(await trained(firstTraining, { ...single, job: { memoryLimit } })));
+  const alone = [];
+  for (const member of whole.keys()) alone.push(...(await trained(firstTraining, { ...single, member })));
+  same('every member alone', digestOf(alone));
+}
+
 async function checkMemory() {
   const { Vector } = await import('../../dist/index.js');
   let code = 'nothing thrown';
@@ -140,31 +174,67 @@ async function checkMemory() {
 function checkSanitizer() {
   if (spawnSync('compute-sanitizer', ['--version']).status !== 0)
     return report.skipped.push('compute-sanitizer: not installed');
-  for (const tool of ['memcheck', 'racecheck']) {
-    const wrapper = ['compute-sanitizer', '--tool', tool, '--error-exitcode', '9'];
-    const { status, stdout } = node([self, '--digest'], { PTMZ_NO_GRAPHS: '1', PTMZ_CUBLAS: 'off' }, wrapper);
-    check(`compute-sanitizer ${tool}`, status === 0, stdout?.trim().split('\n').at(-1));
+  for (const tool of ['memcheck', 'racecheck'])
+    for (const what of ['--digest', '--digest-training']) {
+      const wrapper = ['compute-sanitizer', '--tool', tool, '--error-exitcode', '9'];
+      const { status, stdout } = node([self, what], { PTMZ_NO_GRAPHS: '1', PTMZ_CUBLAS: 'off' }, wrapper);
+      check(`compute-sanitizer ${tool} ${what.slice(2)}`, status === 0, stdout?.trim().split('\n').at(-1));
+    }
+}
+
+/** Calls `run(n)` with more and more repetitions until they take long enough; repetitions per second. */
+async function rate(run) {
+  const least = given.quick ? 1 : 2000;
+  await run(given.quick ? 1 : 5);
+  for (let n = given.quick ? 1 : 5; ; n *= 2) {
+    const start = performance.now();
+    await run(n);
+    const milliseconds = performance.now() - start;
+    if (milliseconds >= least) return (1000 * n) / milliseconds;
   }
 }
 
-/** Runs per second of the gradient program, vectors resident: not a training step, which has no device yet. */
+function timed(row) {
+  report.timings.push(row);
+  const { what, members, perSecond } = row;
+  console.log(
+    `${what}, ${members} members: ${perSecond.toFixed(1)}/s, ${(perSecond * members).toFixed(1)} of one member/s`,
+  );
+}
+
 async function time() {
-  for (const members of [1, 3, 24, 132]) {
-    const model = compileModel(first, { dtype: 'float32', device: 'cuda', members, hvp: false });
-    const { program } = model;
-    const vectors = Object.fromEntries(program.inputs.map(({ name }) => [name, program.vector(name, members)]));
-    const into = Object.fromEntries(program.outputs.map(({ name }) => [name, program.vector(name, members)]));
-    const run = () => program.run(vectors, { members, into });
-    for (let i = 0; i < 5; ++i) await run();
-    const start = performance.now();
-    let runs = 0;
-    for (; performance.now() - start < 2000; ++runs) await run();
-    const perSecond = (1000 * runs) / (performance.now() - start);
-    report.timings.push({ program: `gradient of ${first}, batch 4 of 16x16`, members, runsPerSecond: perSecond });
-    console.log(
-      `${members} members: ${perSecond.toFixed(0)} gradients/s, ${(perSecond * members).toFixed(0)} member-gradients/s`,
-    );
-    for (const vector of [...Object.values(vectors), ...Object.values(into)]) vector.dispose();
-    model.dispose();
+  for (const members of given.quick ? [1, 3] : [1, 3, 24, 132]) {
+    await timeGradient(members);
+    await timeTraining(members);
   }
+}
+
+/** Runs per second of the gradient program, vectors resident. */
+async function timeGradient(members) {
+  const model = compileModel(first, { dtype: 'float32', device: 'cuda', members, hvp: false });
+  const { program } = model;
+  const vectors = Object.fromEntries(program.inputs.map(({ name }) => [name, program.vector(name, members)]));
+  const into = Object.fromEntries(program.outputs.map(({ name }) => [name, program.vector(name, members)]));
+  const perSecond = await rate(async (n) => {
+    for (let i = 0; i < n; ++i) await program.run(vectors, { members, into });
+  });
+  timed({ what: `gradient of ${first}, batch 4 of 3x16x16`, members, perSecond });
+  for (const vector of [...Object.values(vectors), ...Object.values(into)]) vector.dispose();
+  model.dispose();
+}
+
+/** Training steps per second of ResNet-18 2x8: samples resident, cropped and flipped; without evaluation. */
+async function timeTraining(members) {
+  const { arrays, prepareResNet } = await import('../../dist/index.js');
+  const [count, side] = given.quick ? [16, 8] : [1024, 32];
+  const images = Uint8Array.from({ length: count * 3 * side * side }, (_, i) => (i * 7919) % 251);
+  const labels = Array.from({ length: count }, (_, i) => i % 10);
+  const normalise = { mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25] };
+  const data = arrays({ images, shape: [count, 3, side, side], labels, classes: 10, normalise });
+  const seeds = Array.from({ length: members }, (_, i) => i);
+  const augment = { crop: { padding: given.quick ? 1 : 4 }, flip: 0.5 };
+  const run = prepareResNet({ depth: 18, width: 2, data, batchSize: 8, epochs: 5000, seeds, augment, device: 'cuda' });
+  const perSecond = await rate((n) => run.train({ until: run.step + n }));
+  timed({ what: `training step of ResNet-18 2x8, images of 3x${side}x${side}`, members, perSecond });
+  run.dispose();
 }

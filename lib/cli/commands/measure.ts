@@ -18,7 +18,7 @@ import { Survivors } from '../../train/survivors.js';
 import { helpSection, withExamples, type AddCommand } from '../command.js';
 import { addDataOptions, type DataOptions } from '../dataOptions.js';
 import { stopOnInterrupt } from '../interrupt.js';
-import { integer, names } from '../options.js';
+import { device, integer, names } from '../options.js';
 import { createProgress, secondsSince, type Progress } from '../progress.js';
 import { openRun } from '../savedRun.js';
 import { formatCount, formatDuration, formatNumber, formatTable, type Column } from '../table.js';
@@ -26,6 +26,7 @@ import { formatCount, formatDuration, formatNumber, formatTable, type Column } f
 interface Options extends DataOptions, Omit<MetricOptions, 'signal' | 'onProgress' | 'memoryLimit'> {
   only: string[];
   split: 'train' | 'test';
+  device: string;
   out?: string;
   json?: boolean;
 }
@@ -61,6 +62,7 @@ export const addMeasure: AddCommand = (program) => {
     .optionsGroup('Running:')
     .option('--batch-size <n>', 'images in memory at once; changes nothing but speed (default: 64)', integer(1))
     .option('--threads <n>', 'threads (default: all cores); results do not depend on it', integer(0, 4096))
+    .option('--device <name>', 'where it runs: cpu, cuda or cuda:N', device, 'cpu')
     .option('--json', 'print the results as JSON, with all that is known')
     .option('--out <file>', 'write that JSON to a file; without it the results are printed and not kept')
     .addHelpText('after', describeMetrics())

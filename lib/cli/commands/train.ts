@@ -12,7 +12,7 @@ import { withExamples, type AddCommand } from '../command.js';
 import { addDataOptions, chooseData, dataKeys, readData, type ChosenData, type DataOptions } from '../dataOptions.js';
 import { endEarly, stopOnInterrupt, type Interrupt } from '../interrupt.js';
 import { memberColumns, memberRows } from '../members.js';
-import { allowOnly, integer, shellWord } from '../options.js';
+import { allowOnly, device, integer, shellWord } from '../options.js';
 import { createProgress, secondsSince, type Progress } from '../progress.js';
 import { writeRunFile } from '../runFile.js';
 import { openRun } from '../savedRun.js';
@@ -28,6 +28,7 @@ interface Options extends SettingOptions, DataOptions {
   keep?: number;
   until?: number;
   threads?: number;
+  device: string;
   json?: boolean;
 }
 
@@ -40,7 +41,7 @@ interface Job {
 }
 
 const standardSaving = { saveEvery: { epochs: 1 }, keep: 2 };
-const beside = [...dataKeys, 'resume', 'saveEvery', 'keep', 'until', 'threads', 'json'];
+const beside = [...dataKeys, 'resume', 'saveEvery', 'keep', 'until', 'threads', 'device', 'json'];
 
 export const addTrain: AddCommand = (program) => {
   const command = program
@@ -57,6 +58,7 @@ export const addTrain: AddCommand = (program) => {
     .option('--resume <run>', 'go on with a saved run; its settings come from there')
     .option('--until <step>', 'stop, saved, once this many steps are done', integer(1))
     .option('--threads <n>', 'threads (default: all cores); results do not depend on it', integer(0, 4096))
+    .option('--device <name>', 'where it runs: cpu, cuda or cuda:N', device, 'cpu')
     .option('--json', 'print the results as JSON')
     .action(train);
   withExamples(command, [
@@ -134,12 +136,14 @@ function openDirectory(directory: string, run: Run, keep: number): CheckpointDir
     return new CheckpointDirectory(directory, run, keep);
   } catch (cause) {
     if (!(cause instanceof PtmzError) || cause.code !== 'CHECKPOINT_MISMATCH') throw cause;
-    const hint = `Choose another --out, or go on from there: ${resumeCommand(directory)}`;
+    const hint = `Choose another --out, or go on from there: ${resumeCommand(directory, run.device)}`;
     throw new PtmzError(cause.code, cause.message, { hint, cause });
   }
 }
 
-const resumeCommand = (directory: string) => `ptmz train --resume ${shellWord(directory)}`;
+const resumeCommand = (directory: string, device: string) =>
+  `ptmz train --resume ${shellWord(directory)}${deviceOption(device)}`;
+const deviceOption = (device: string) => (device === 'cpu' ? '' : ` --device ${device}`);
 
 /** Trains to the end, to `--until` or to Ctrl-C; the last checkpoint of this call. */
 async function trainAndSave(
@@ -197,7 +201,7 @@ function report(
       directory: resolve(directory),
       checkpoint: saved ? resolve(saved.path) : null,
       ...{ model: model.name, parameters: run.parameterCount, data: images, settings },
-      ...{ step, steps, epoch: history.length, finished, interrupted, seconds },
+      ...{ device: run.device, step, steps, epoch: history.length, finished, interrupted, seconds },
       ...{ warnings: run.warnings, members, history },
     };
     process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
@@ -205,6 +209,7 @@ function report(
   const state = finished ? 'done' : 'stopped';
   process.stderr.write(`${state} at step ${step} of ${steps}, epoch ${history.length} of ${run.settings.epochs}\n`);
   if (saved) process.stderr.write(`saved: ${saved.path}\n`);
-  if (finished) process.stderr.write(`measure it with: ptmz measure ${shellWord(directory)}\n`);
-  else if (step > 0) process.stderr.write(`go on with: ${resumeCommand(directory)}\n`);
+  if (finished)
+    process.stderr.write(`measure it with: ptmz measure ${shellWord(directory)}${deviceOption(run.device)}\n`);
+  else if (step > 0) process.stderr.write(`go on with: ${resumeCommand(directory, run.device)}\n`);
 }

@@ -4,10 +4,11 @@
 #include <cstdint>
 
 #include "backend/device_launch.h"
+#include "backend/step_task.h"
 
 namespace ptmz::cuda {
 
-inline constexpr int32_t kApiVersion = 1;
+inline constexpr int32_t kApiVersion = 2;
 
 enum class Status : int32_t { ok, out_of_memory, failed };
 
@@ -42,6 +43,7 @@ struct Api {
   Status (*zero)(Stream* stream, void* to, int64_t bytes);
   int64_t (*scratch_bytes)(const Launch* launch, DType real);  // of one member
   Status (*launch)(Stream* stream, const DeviceLaunch* launch);
+  Status (*step)(Stream* stream, const StepTask* task);
   Status (*wait)(Stream* stream);
   Status (*begin_recording)(Stream* stream);
   Status (*end_recording)(Stream* stream, Recording** recording);

@@ -29,9 +29,12 @@ class CudaStream final : public DeviceStream {
   ~CudaStream() override { api_.close(stream_); }
 
   void launch(const DeviceLaunch& launch) override {
-    if (api_.launch(stream_, &launch) != Status::ok)
-      fail(" in launch " + std::string(ptmz::name(launch.launch->code)) + " (node %" +
-           std::to_string(launch.launch->node) + ")");
+    launched(api_.launch(stream_, &launch), [&] {
+      return std::string(ptmz::name(launch.launch->code)) + " (node %" + std::to_string(launch.launch->node) + ")";
+    });
+  }
+  void step(const StepTask& task) override {
+    launched(api_.step(stream_, &task), [&] { return std::string(ptmz::name(task.code)); });
   }
   void zero(void* to, int64_t bytes) override {
     if (bytes > 0) check(api_.zero(stream_, to, bytes));
@@ -57,6 +60,13 @@ class CudaStream final : public DeviceStream {
   }
 
  private:
+  // With PTMZ_CUDA_SYNC every launch is waited for, so that an error names the one it happened in.
+  template <typename Name>
+  void launched(Status status, const Name& name) {
+    static const bool one_by_one = environment_flag("PTMZ_CUDA_SYNC");
+    if (status == Status::ok && one_by_one) status = api_.wait(stream_);
+    if (status != Status::ok) fail(" in launch " + name());
+  }
   void check(Status status) {
     if (status != Status::ok) fail("");
   }

@@ -6,6 +6,7 @@
 #include "backend/cuda/api.h"
 #include "backend/cuda/cublas.h"
 #include "backend/cuda/enqueue.h"
+#include "backend/cuda/enqueue_step.h"
 
 namespace ptmz::cuda {
 
@@ -131,6 +132,9 @@ Status launch(Stream* s, const DeviceLaunch* given) {
   return on(s->device, name(given->launch->code),
             [&] { return s->products->take(*given) ? s->products->run(*given) : enqueue(*given, s->stream); });
 }
+Status step(Stream* s, const StepTask* task) {
+  return on(s->device, name(task->code), [&] { return enqueue(*task, s->stream); });
+}
 int64_t scratch_of(const Launch* l, DType real) { return scratch_bytes(*l, real); }
 
 Status begin_recording(Stream* s) {
@@ -163,8 +167,8 @@ void forget(Recording* recording) {
 
 extern "C" __attribute__((visibility("default"))) const ptmz::cuda::Api* ptmz_cuda_api() {
   using namespace ptmz::cuda;
-  static const Api api{kApiVersion,   last_error, driver, device, allocate,   release, open, close,
-                       read,          write,      copy,   zero,   scratch_of, launch,  wait, begin_recording,
-                       end_recording, replay,     forget};
+  static const Api api{kApiVersion, last_error, driver,          device,        allocate, release,    open,
+                       close,       read,       write,           copy,          zero,     scratch_of, launch,
+                       step,        wait,       begin_recording, end_recording, replay,   forget};
   return &api;
 }

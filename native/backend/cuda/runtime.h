@@ -1,6 +1,7 @@
 // What the kernels of this folder are written against: CUDA, or its emulation on the host.
 #pragma once
 #include "backend/cuda/task.h"
+#include "backend/step_task.h"
 
 #ifndef PTMZ_CUDA_ON_HOST
 #include <cuda_runtime.h>
@@ -20,10 +21,14 @@ namespace ptmz::cuda {
 // Every kernel takes its task by value, so that a captured graph keeps it. The member is blockIdx.y.
 #ifndef PTMZ_CUDA_ON_HOST
 #define PTMZ_TASK const __grid_constant__ Task task
+#define PTMZ_STEP const __grid_constant__ StepTask task
 using Kernel = void (*)(const Task);
+using StepKernel = void (*)(const StepTask);
 #else  // a copy per thread would be most of the time
 #define PTMZ_TASK const Task& task
+#define PTMZ_STEP const StepTask& task
 using Kernel = void (*)(const Task&);
+using StepKernel = void (*)(const StepTask&);
 #endif
 
 }  // namespace ptmz::cuda

@@ -199,7 +199,7 @@ class Scheduler {
 Order order = Order::ascending;
 size_t memory = size_t{1} << 34, in_use = 0;
 int calls_until_failure = 0;
-int64_t kernel_count = 0;
+int64_t kernel_count = 0, wait_count = 0;
 thread_local void* shared_memory = nullptr;
 thread_local cudaError_t last_error = cudaSuccess;
 std::map<void*, size_t> allocations;
@@ -254,6 +254,7 @@ void set_memory(size_t bytes) { memory = bytes; }
 size_t memory_in_use() { return in_use; }
 void fail_after(int calls) { calls_until_failure = calls; }
 int64_t kernels_run() { return kernel_count; }
+int64_t waits() { return wait_count; }
 
 }  // namespace cuda_on_host
 
@@ -360,6 +361,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   if (stream->captured != nullptr) return result(cudaErrorStreamCaptureUnsupported);
+  ++wait_count;
   return result(fails_now() ? cudaErrorIllegalAddress : cudaSuccess);
 }
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {

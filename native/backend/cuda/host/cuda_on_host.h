@@ -41,6 +41,8 @@ void set_order(Order order);
 // Bytes that cudaMalloc hands out in all, and how many it has handed out.
 void set_memory(size_t bytes);
 size_t memory_in_use();
+// How often the host has waited for a stream.
+int64_t waits();
 // Makes the n-th call from now on that could fail on a device (allocation, launch, synchronisation) fail; 0: none.
 void fail_after(int calls);
 // Since the process began.

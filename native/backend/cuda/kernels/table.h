@@ -42,4 +42,9 @@ inline constexpr int kChannelThreads = 256;
 // cross_entropy.cu
 Kernel cross_entropy_kernel(LaunchCode code, DType real);
 
+// samples.cu and steps.cu: the kernel of a StepTask; null for a code of another function.
+StepKernel sample_kernel(StepCode code, DType real);
+StepKernel step_kernel(StepCode code, DType real);
+StepKernel optimiser_kernel(StepCode code, DType real, const OptimiserOptions& options);
+
 }  // namespace ptmz::cuda

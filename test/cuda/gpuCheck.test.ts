@@ -1,0 +1,49 @@
+/** The checks of a machine with a GPU, run on this device: all of them pass, and the JSON that they leave is whole. */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, expect, test } from 'vitest';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'ptmz-gpu-check-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+interface GpuReport {
+  quick: boolean;
+  seconds: number;
+  package: unknown;
+  devices: { name: string; available: boolean; detail: string }[];
+  checks: { name: string; passed: boolean }[];
+  skipped: string[];
+  timings: { what: string; members: number; perSecond: number }[];
+}
+
+test('scripts/gpu-check.sh', () => {
+  const out = join(folder, 'gpu.json');
+  const args = ['--oracle', 'test/oracle/fixtures', '--out', out, '--quick'];
+  const { status, stdout, stderr } = spawnSync('scripts/gpu-check.sh', args, { cwd: root, encoding: 'utf8' });
+  expect(`${status}\n${status === 0 ? '' : stdout + stderr}`).toBe('0\n');
+  const report = JSON.parse(readFileSync(out, 'utf8')) as GpuReport;
+  expect(report.checks.filter(({ passed }) => !passed)).toEqual([]);
+  expect(report.devices).toContainEqual(expect.objectContaining({ name: 'cuda:0', available: true }));
+  expect(report).toMatchObject({
+    quick: true,
+    seconds: expect.any(Number) as number,
+    package: expect.anything() as object,
+  });
+  const names = report.checks.map(({ name }) => name).join('\n');
+  for (const kind of [/oracle, ops/, /float32: hvp/, /without graphs/, /in chunks/, /training, .* against the CPU/])
+    expect(names).toMatch(kind);
+  for (const cut of [
+    'again',
+    'without graphs',
+    'stopped twice and gone on',
+    'one member at a time',
+    'every member alone',
+  ])
+    expect(names).toContain(`training, ${cut}: the same bits`);
+  expect(report.timings.map(({ members }) => members)).toEqual([1, 1, 3, 3]);
+  expect(report.timings.every(({ what, perSecond }) => what.length > 0 && perSecond > 0)).toBe(true);
+}, 300_000);
