@@ -36,5 +36,7 @@ export {
   type DownloadedData,
 } from './downloadData.js';
 export { tokenise, type TokenisedText, type TokeniseOptions, type TokeniseProgress } from './tokenise.js';
+export { characters, type CharacterSet, type CharactersOptions } from './characters.js';
+export { textFile, type TextFileOptions } from './textFile.js';
 export { Split } from './split.js';
 export { text, TextSplit, type TextOptions } from './text.js';

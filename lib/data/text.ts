@@ -43,6 +43,16 @@ export class TextSplit extends Split {
   }
 }
 
+/** The first so many windows, or all of them; `name` is that of the option. @internal */
+export function firstWindows(name: string, split: TextSplit, count: number | undefined): TextSplit {
+  if (count === undefined) return split;
+  const { tokens, block, stride, classes } = split;
+  checkInteger(name, count, 1, split.count);
+  const part = new TextSplit(tokens.subarray(0, (count - 1) * stride + block + 1), block, stride, classes);
+  split.dispose();
+  return part;
+}
+
 function checkTokens(name: string, tokens: ArrayLike<number>, block: number, vocab: number): Int32Array {
   if (typeof tokens !== 'object' || tokens === null || typeof tokens.length !== 'number')
     throw invalidArgument(name, 'token numbers', tokens);

@@ -5,10 +5,8 @@ import type { TextSplit } from '../data/text.js';
 import { dataIdentity, type DataIdentity } from '../data/identity.js';
 import { findSource, openData } from '../data/registry.js';
 import { checkObject, checkString, PtmzError } from '../errors.js';
-import type { Model } from '../models/model.js';
-import { resnet } from '../models/resnet.js';
+import { modelNamed } from '../models/named.js';
 import { checkTrainable, isProblem, type Trainable } from '../models/trainable.js';
-import { parseViTName, vit } from '../models/vit.js';
 import { currentBuild, restore, type Checkpoint, type CheckpointManifest } from './checkpoint.js';
 import { newestCheckpoint } from './checkpoints.js';
 import type { Run } from './run.js';
@@ -18,13 +16,13 @@ import { checkDataSet, prepareSettings } from './trainer.js';
 export interface LoadRunOptions {
   /** The data set of the run; may be left out for `digits()` and `fashionMnist()`. */
   data?: DataSet | DataSet<TextSplit>;
-  /** The model of the run; may be left out for a ResNet and a vision transformer. */
+  /** The model of the run; may be left out for those of this package. */
   model?: Trainable;
 }
 
 type Stored = CheckpointManifest['model'];
 
-async function dataFor({ name, train, test }: DataIdentity): Promise<DataSet> {
+async function dataFor({ name, train, test }: DataIdentity): Promise<DataSet<Split>> {
   const source = findSource(name);
   if (!source)
     throw new PtmzError('INVALID_ARGUMENT', `Expected the data set '${name}' of the run as options.data`, {
@@ -49,15 +47,10 @@ function checkSameData(path: string, stored: DataIdentity, given: DataSet<Split>
   }
 }
 
-function modelFor({ name, input, classes }: Stored): Model {
-  const match = /^resnet(18|34|50)-w(\d+)(-imagenet)?$/.exec(name);
-  const shape = { input: input as Model['input'], classes };
-  const options = parseViTName(name);
-  if (options) return vit({ ...options, ...shape });
-  if (!match) throw new PtmzError('INVALID_ARGUMENT', `Expected the model '${name}' of the run as options.model`);
-  const depth = Number(match[1]) as 18 | 34 | 50;
-  const stem = match[3] ? 'imagenet' : 'cifar';
-  return resnet({ depth, width: Number(match[2]), stem, ...shape });
+function modelFor({ name, input, classes }: Stored): Trainable {
+  const model = modelNamed(name, { input, classes });
+  if (model) return model;
+  throw new PtmzError('INVALID_ARGUMENT', `Expected the model '${name}' of the run as options.model`);
 }
 
 function checkSameModel(path: string, stored: Stored, run: Run): void {

@@ -5,7 +5,7 @@
 import type { Augment } from './augment.js';
 import { pinnDefaults, type TrainPINNOptions } from './trainPINN.js';
 import { gpt2Defaults, type TrainGPT2Options } from './trainGPT2.js';
-import { resnetDecay, resnetDefaults, type TrainResNetOptions } from './presets.js';
+import { resnetDecay, resnetDefaults, type TrainResNetOptions } from './trainResNet.js';
 import { vitDefaults, type TrainViTOptions } from './trainViT.js';
 
 /** What one axis of a zoo's grid varies. */
@@ -19,11 +19,15 @@ export interface ZooAxis {
 export interface Zoo<Recipe> {
   /** How it is called in the paper. */
   readonly name: string;
+  /** The network; `ptmz train --model` takes it too. */
+  readonly network: 'resnet18' | 'resnet50' | 'vit' | 'gpt2' | 'pinn';
   readonly load: ZooAxis;
   readonly temperature: ZooAxis;
   readonly seeds: readonly number[];
   /** Epoch whose checkpoints were measured; null where it is not said. */
   readonly metricEpoch: number | null;
+  /** Of language models: tokens in a window. */
+  readonly block?: number;
   readonly recipe: Recipe;
 }
 
@@ -53,6 +57,7 @@ function resnetZoo(
 ): Zoo<ResNetRecipe> {
   return {
     name,
+    network: `resnet${depth}`,
     load: { option: 'width', values: powers(2, 256) },
     temperature: { option: 'batchSize', values: powers(8, 1024) },
     seeds: [0, 1, 2],
@@ -64,6 +69,7 @@ function resnetZoo(
 function vitZoo(name: string, weightDecay: number): Zoo<ViTRecipe> {
   return {
     name,
+    network: 'vit',
     load: { option: 'dim', values: [6, 12, 24, 48, 60, 96, 192] },
     temperature: { option: 'batchSize', values: powers(8, 512) },
     seeds: [0, 1, 2],
@@ -122,6 +128,8 @@ export const zoos = {
    */
   openWebTextGPT2: {
     name: 'GPT2-OpenWebText',
+    network: 'gpt2',
+    block: 1024,
     load: { option: 'dim', values: [192, 276, 384, 540, 768, 1092, 1536, 2172] },
     temperature: { option: 'batchSize', values: powers(32, 4096) },
     seeds: [1, 2, 3],
@@ -135,6 +143,7 @@ export const zoos = {
    */
   pinnConvection: {
     name: 'PINN-1Dconv',
+    network: 'pinn',
     load: { option: 'beta', values: [1, 5, 10, 15, 20, 25, 30, 35, 40, 50] },
     temperature: {
       option: 'lr',
