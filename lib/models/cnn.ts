@@ -1,8 +1,8 @@
 /** Small convolutional networks: the three of the original zoos, with their names. */
 import { checkInteger, checkObject, checkOneOf, unexpected } from '../errors.js';
 import { checkDropout, checkInput, type Model } from './model.js';
-import { ModelName, numberPart, wordPart } from './modelName.js';
-import { activationParts, checkSmallActivation, ModuleList, type SmallActivation } from './moduleList.js';
+import { choicePart, ModelName, numberPart } from './modelName.js';
+import { checkSmallActivation, ModuleList, smallActivations, type SmallActivation } from './moduleList.js';
 
 /** What {@link cnn} takes. */
 export interface CNNOptions {
@@ -39,10 +39,8 @@ const hidden = 20;
 
 /** @internal */
 export const cnnName = new ModelName<CNNOptions>('cnn', [
-  wordPart('size', 'small'),
-  wordPart('size', 'medium'),
-  wordPart('size', 'large'),
-  ...activationParts,
+  choicePart('size', ['small', 'medium', 'large']),
+  choicePart('activation', smallActivations, 'leakyRelu'),
   numberPart('dropout', 'drop', 0),
 ]);
 

@@ -3,7 +3,7 @@ import { checkArray, checkInteger, checkNumber, checkObject, invalidArgument } f
 import { convection } from '../data/convection.js';
 import type { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
-import { ModelName, numberPart, sizesPart, wordPart } from './modelName.js';
+import { choicePart, ModelName, numberPart, sizesPart } from './modelName.js';
 import { derivative, field, points, type FieldOptions, type Problem } from './problem.js';
 
 /** What all equations take. */
@@ -27,7 +27,7 @@ const standardLayers = [2, 50, 50, 50, 50, 1];
 const equationName = (kind: string) =>
   new ModelName<Required<EquationOptions>>(kind, [
     sizesPart('layers', 'n', standardLayers),
-    ...['sin', 'relu', 'softplus'].map((name) => wordPart('activation', name)),
+    choicePart('activation', ['tanh', 'sin', 'relu', 'softplus'], 'tanh'),
     numberPart('collocation', 'c', 100),
     numberPart('pointSeed', 's', 0),
     numberPart('weight', 'w', 1),

@@ -4,7 +4,7 @@ import type { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
 import { dropout, embedding, gelu, layerNorm, linear, multiHeadAttention } from '../nn/index.js';
 import { checkDropout } from './model.js';
-import { ModelName, numberPart, wordPart } from './modelName.js';
+import { choicePart, ModelName, numberPart, withoutPart } from './modelName.js';
 
 /** What {@link gpt2} takes. */
 export interface GPT2Options {
@@ -40,9 +40,9 @@ export const gpt2Name = new ModelName<GPT2Options>('gpt2', [
   numberPart('dim', 'd'),
   numberPart('depth', 'l'),
   numberPart('heads', 'h'),
-  wordPart('bias', false, 'nobias'),
-  wordPart('tied', false, 'untied'),
-  wordPart('approximate', 'tanh'),
+  withoutPart('bias', 'nobias'),
+  withoutPart('tied', 'untied'),
+  choicePart('approximate', ['none', 'tanh'], 'none'),
   numberPart('dropout', 'drop', 0),
 ]);
 

@@ -1,8 +1,8 @@
 /** Multi-layer perceptrons on flattened images: the smallest networks of the original zoos, with their names. */
 import { checkArray, checkBoolean, checkInteger, checkObject, invalidArgument } from '../errors.js';
 import { checkDropout, checkInput, type Model } from './model.js';
-import { ModelName, numberPart, sizesPart, wordPart } from './modelName.js';
-import { activationParts, checkSmallActivation, ModuleList, type SmallActivation } from './moduleList.js';
+import { choicePart, ModelName, numberPart, sizesPart, withoutPart } from './modelName.js';
+import { checkSmallActivation, ModuleList, smallActivations, type SmallActivation } from './moduleList.js';
 
 /** What {@link mlp} takes. */
 export interface MLPOptions {
@@ -22,9 +22,9 @@ export interface MLPOptions {
 /** @internal */
 export const mlpName = new ModelName<MLPOptions>('mlp', [
   sizesPart('hidden', 'h'),
-  ...activationParts,
+  choicePart('activation', smallActivations, 'leakyRelu'),
   numberPart('dropout', 'drop', 0),
-  wordPart('bias', false, 'nobias'),
+  withoutPart('bias', 'nobias'),
 ]);
 
 /**

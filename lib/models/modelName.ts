@@ -32,12 +32,21 @@ export const sizesPart = (key: string, tag: string, standard?: readonly number[]
   always: standard === undefined,
 });
 
-/** A word that stands for a value other than the default; of options with few values, one part for each. */
-export const wordPart = (key: string, value: unknown, word = String(value)): NamePart => ({
+/** One of some words that stand for themselves. */
+export const choicePart = (key: string, choices: readonly string[], standard?: string): NamePart => ({
+  key,
+  pattern: `(${choices.join('|')})`,
+  write: (value) => (value === standard ? undefined : (value as string)),
+  read: (text) => text,
+  always: standard === undefined,
+});
+
+/** `nobias` for false; of an option that is true by default. */
+export const withoutPart = (key: string, word: string): NamePart => ({
   key,
   pattern: `(${word})`,
-  write: (actual) => (actual === value ? word : undefined),
-  read: () => value,
+  write: (value) => (value === false ? word : undefined),
+  read: () => false,
   always: false,
 });
 

@@ -3,7 +3,6 @@ import { checkOneOf } from '../errors.js';
 import type { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
 import { conv2d, dropout, gelu, leakyRelu, linear, maxPool2d, relu, silu } from '../nn/index.js';
-import { wordPart, type NamePart } from './modelName.js';
 
 const activations = {
   leakyRelu: (x: Value) => leakyRelu(x),
@@ -23,9 +22,6 @@ export const smallActivations = Object.keys(activations) as SmallActivation[];
 /** @internal */
 export const checkSmallActivation = (value: SmallActivation): SmallActivation =>
   checkOneOf('activation', value, smallActivations);
-
-/** Of a name: all but `leakyRelu`, the default. @internal */
-export const activationParts: NamePart[] = smallActivations.slice(1).map((name) => wordPart('activation', name));
 
 const weights = { init: { kind: 'kaimingUniform' } } as const;
 const biases = { init: { kind: 'constant', value: 0.01 } } as const;

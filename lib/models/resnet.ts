@@ -4,7 +4,7 @@ import type { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
 import { batchNorm, conv2d, linear, maxPool2d } from '../nn/index.js';
 import { checkInput, type Model } from './model.js';
-import { ModelName, numberPart, wordPart } from './modelName.js';
+import { choicePart, ModelName, numberPart } from './modelName.js';
 
 /** What {@link resnet} takes. */
 export interface ResNetOptions {
@@ -21,7 +21,10 @@ export interface ResNetOptions {
 /** One kind of name for each depth. @internal */
 export const resnetNames = ([18, 34, 50] as const).map((depth) => ({
   depth,
-  name: new ModelName<ResNetOptions>(`resnet${depth}`, [numberPart('width', 'w'), wordPart('stem', 'imagenet')]),
+  name: new ModelName<ResNetOptions>(`resnet${depth}`, [
+    numberPart('width', 'w'),
+    choicePart('stem', ['cifar', 'imagenet'], 'cifar'),
+  ]),
 }));
 
 const blocks = { 18: [2, 2, 2, 2], 34: [3, 4, 6, 3], 50: [3, 4, 6, 3] } as const;

@@ -6,7 +6,7 @@ import { concat } from '../graph/operators.js';
 import type { Value } from '../graph/value.js';
 import { conv2d, dropout, gelu, layerNorm, linear, multiHeadAttention, relu } from '../nn/index.js';
 import { checkDropout, checkInput, type Model } from './model.js';
-import { ModelName, numberPart, wordPart } from './modelName.js';
+import { choicePart, ModelName, numberPart, withoutPart } from './modelName.js';
 
 /** What {@link vit} takes. */
 export interface ViTOptions {
@@ -45,8 +45,8 @@ export const vitName = new ModelName<ViTOptions>('vit', [
   numberPart('depth', 'l'),
   numberPart('heads', 'h'),
   numberPart('mlpRatio', 'm', 4),
-  wordPart('activation', 'gelu'),
-  wordPart('classToken', false, 'mean'),
+  choicePart('activation', ['relu', 'gelu'], 'relu'),
+  withoutPart('classToken', 'mean'),
   numberPart('dropout', 'drop', 0),
 ]);
 
