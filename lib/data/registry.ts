@@ -106,7 +106,8 @@ export const dataSources = {
     description: 'JPEG and PNG files, one folder per class, below train and test or val; needs sharp',
     path: 'required',
     resizes: true,
-    open: (dir, { block: _, ...options }) => imageFolder(dir!, options),
+    open: (dir, { train, test, size, signal, onProgress }) =>
+      imageFolder(dir!, { train, test, size, signal, onProgress }),
   },
   text: {
     description: 'a text in UTF-8, one token per character; its last tenth to test',
