@@ -5,7 +5,15 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { chooseData } from '../lib/cli/dataOptions.js';
 import { dataIdentity } from '../lib/data/identity.js';
-import { dataSources, findSource, formatDataSpec, openData, openImages, parseDataSpec, shortName } from '../lib/data/registry.js';
+import {
+  dataSources,
+  findSource,
+  formatDataSpec,
+  openData,
+  openImages,
+  parseDataSpec,
+  shortName,
+} from '../lib/data/registry.js';
 import { digits } from '../lib/index.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'ptmz-cli-data-'));
