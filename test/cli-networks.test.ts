@@ -193,7 +193,10 @@ describe('presets', () => {
       checkSettings({ ...cell, weightDecay: [0.1], epochs: 3, seeds: [5], heads: 6, flip: 0.5 }).options,
     ).toMatchObject({
       ...{ dim: 24, heads: 6, batchSize: 128, epochs: 3, seeds: [5], lr: 6e-3, schedule: 'onecycle' },
-      ...{ optimizer: { kind: 'adamw', weightDecay: [0.1] }, augment: { flip: 0.5 } },
+      ...{
+        optimizer: { kind: 'adamw', weightDecay: [0.1] },
+        augment: { crop: { padding: 4 }, flip: 0.5, randAugment: {}, erase: {} },
+      },
     });
     expect(checkSettings({ ...cell, optimizer: 'sgd', schedule: 'cosine', warmup: 5 }).options).toMatchObject({
       ...{ lr: 0.1, optimizer: { kind: 'sgd' }, schedule: { kind: 'cosine', warmup: 5 } },
@@ -209,6 +212,14 @@ describe('presets', () => {
     });
     const turned = checkSettings({ preset: 'svhnResNet18', width: 2, batchSize: 8, rotate: 5 });
     expect(turned.options['augment']).toEqual({ crop: { padding: 4 }, rotate: 5 });
+    const more = checkSettings({ ...cell, brightness: 0.4, hue: 0.1, magnitude: 5, erase: 0.25 });
+    expect(more.options['augment']).toEqual({
+      ...{ crop: { padding: 4 }, jitter: { brightness: 0.4, hue: 0.1 } },
+      ...{ randAugment: { magnitude: 5 }, erase: { probability: 0.25 } },
+    });
+    expect(checkSettings({ randAugment: 3, magnitude: 20 }).options['augment']).toEqual({
+      randAugment: { operations: 3, magnitude: 20 },
+    });
   });
 
   test('one from the command line', async () => {
@@ -253,6 +264,9 @@ describe('refused before any work', () => {
     [['--model', 'gpt2', '--data', 'text:book.txt', '--train-samples', '5000'], /windows\.train.*5000/],
     [['--model', 'cnn'], /at least 20 x 20 for the small network/],
     [['--average', '1'], /\(0, 1\) for average/],
+    [['--magnitude', '5'], /nothing without --rand-augment for --magnitude/],
+    [['--hue', '0.6'], /--hue.*'0\.6'.*from 0 to 0\.5/],
+    [['--model', 'pinn', '--erase', '0.5'], /nothing beside --model pinn for --erase/],
     [['--compat', 'torch'], /--compat.*'torch'/],
   ])('%j', async (args, message) => {
     const { code, stdout, stderr } = await ptmz(folder, ['train', '--data', 'digits', '--out', 'refused', ...args]);

@@ -9,7 +9,7 @@ import { Vector } from '../graph/vector.js';
 import { loadNative } from '../load.js';
 import { ProblemSplit } from '../models/problem.js';
 import { buildBatch, sampleShape, windowOf, type Trainable } from '../models/trainable.js';
-import { nativeAugment, type Augment } from './augment.js';
+import { nativeAugment, type AugmentSettings } from './augment.js';
 import { BatchPrograms, evaluationProgram, trainingProgram, type RealType } from './batches.js';
 import { CheckpointDirectory } from './checkpoints.js';
 import { saveWithPatience } from './diskPause.js';
@@ -22,6 +22,7 @@ import {
   type OptimizerSettings,
 } from './optimizers.js';
 import { historyColumns, toProgress, toRecord, type EpochRecord, type TrainProgress } from './progress.js';
+import { nativeRandomOps } from './randomOps.js';
 import { checkSaveOptions, saveKeys, type SavedCheckpoint, type SaveOptions, type SavePlan } from './saving.js';
 import { scheduleTable, type Schedule, type ScheduleName, type ScheduleTable } from './schedules.js';
 
@@ -39,7 +40,7 @@ export interface RunSettings {
   evaluateEvery: number;
   dtype: RealType;
   shuffle: boolean;
-  augment: Required<Augment>;
+  augment: AugmentSettings;
   accumulate?: number;
   labelSmoothing?: number;
   decay?: 'all' | 'matrices';
@@ -290,7 +291,7 @@ export class Run implements Disposable {
               ...training,
               testBatch: test.batch,
               testTail: test.tail,
-              train: data.train.native,
+              train: { ...data.train.native, ops: nativeRandomOps(settings.augment, input[0] ?? 1) },
               test: data.test?.native ?? null,
               params: vectors.params.native,
               velocity: vectors.velocity.native,

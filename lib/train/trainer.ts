@@ -16,7 +16,7 @@ import type { LanguageModel } from '../models/gpt2.js';
 import type { Model } from '../models/model.js';
 import { problemData, type Problem } from '../models/problem.js';
 import { buildBatch, checkFits, checkTrainable, isProblem } from '../models/trainable.js';
-import { checkAugment, type Augment } from './augment.js';
+import { augments, checkAugment, checkAugmentFits, type Augment } from './augment.js';
 import type { RealType } from './batches.js';
 import { checkOptimizer, perMember, type Optimizer, type OptimizerName, type OptimizerOptions } from './optimizers.js';
 import { Run, type RunSettings, type RunTrainOptions } from './run.js';
@@ -144,9 +144,6 @@ function sharedSettings(options: TrainSettings) {
   };
 }
 
-/** Whether images are augmented at all. */
-const changes = ({ crop, flip, rotate }: Required<Augment>): boolean => crop.padding > 0 || flip > 0 || rotate > 0;
-
 function prepareProblem(options: ProblemTrainOptions): Run {
   checkObject('options', options, [...sharedKeys, ...problemKeys]);
   const { model, seeds } = options;
@@ -191,12 +188,13 @@ function prepareSamples(options: TrainOptions): Run {
   if (labelSmoothing !== undefined) checkNumber('labelSmoothing', labelSmoothing, 0, 1);
   if (labelSmoothing !== undefined && 'loss' in model && model.loss)
     throw new PtmzError('INVALID_ARGUMENT', `labelSmoothing belongs into the loss that ${model.name} has`);
-  if (changes(augment) && !('classes' in model))
+  if (augments(augment) && !('classes' in model))
     throw new PtmzError('INVALID_ARGUMENT', `augment is for images, ${model.name} takes none`);
+  if ('classes' in model) checkAugmentFits(augment, data.train);
   if (settings.optimizer.kind === 'lbfgs') {
     if (batchSize < data.train.count || accumulate > 1)
       throw invalidArgument('batchSize', `all ${data.train.count} samples for the optimizer 'lbfgs'`, batchSize);
-    if (changes(augment))
+    if (augments(augment))
       throw new PtmzError(
         'INVALID_ARGUMENT',
         "augment changes the loss from step to step; the optimizer 'lbfgs' needs one",

@@ -105,7 +105,7 @@ class Trainer {
 
 // Without samples an epoch is as many steps as the tables of the schedule say.
 int64_t batches_of(const TrainOptions& o) {
-  if (!o.train.samples) return o.lr->size() / std::max<int64_t>(1, o.history->rows());
+  if (!o.train.loads()) return o.lr->size() / std::max<int64_t>(1, o.history->rows());
   return o.batch.executor ? (o.train.count + o.batch.batch - 1) / o.batch.batch : 1;
 }
 int64_t steps_of(const TrainOptions& o) {
@@ -170,7 +170,7 @@ void Trainer::validate() const {
            "L-BFGS takes neither accumulation, clipping nor augmentation");
   }
   check_labels(o_.train, "train data", o_.classes);
-  if (o_.test.data.samples) check_labels(o_.test.data, "test data", o_.classes);
+  if (o_.test.data.loads()) check_labels(o_.test.data, "test data", o_.classes);
   check_batches(o_.batch, o_.tail, o_.train, members_);
   for (const BatchProgram* program : {&o_.batch, &o_.tail}) {
     if (!program->executor) continue;
@@ -241,7 +241,7 @@ void Trainer::take_step() {
 // statistics move on batch by batch; `alive` loses members whose loss or statistics are not finite.
 const Vector* Trainer::gradient_of(const std::vector<Place>& places, std::vector<char>& alive) {
   const int64_t size = o_.batch.executor ? o_.batch.batch : o_.tail.batch;
-  const auto first_of = [&](Place place) { return o_.train.samples ? place.index * size : 0; };
+  const auto first_of = [&](Place place) { return o_.train.loads() ? place.index * size : 0; };
   int64_t total = 0;
   for (const Place place : places) total += program_of(first_of(place)).batch;
   const Vector* grad = nullptr;
@@ -282,7 +282,7 @@ void Trainer::load(const BatchProgram& program, Place place, int64_t first) {
   order_epoch_ = place.epoch;
   const uint32_t epoch = static_cast<uint32_t>(place.epoch);
   parallel_for(threads_, members_, [&](int64_t m, int) {
-    if (new_epoch && o_.shuffle && o_.train.samples) shuffle(o_.seeds[m], epoch, o_.train.count, order_[m]);
+    if (new_epoch && o_.shuffle && o_.train.loads()) shuffle(o_.seeds[m], epoch, o_.train.count, order_[m]);
     const Augmentation augmentation{o_.augment, o_.seeds[m], epoch};
     load_batch(program, o_.train, normaliser_, o_.shuffle ? order_[m].data() : nullptr, first, m,
                o_.augment.any() ? &augmentation : nullptr);
@@ -380,7 +380,7 @@ void Trainer::take_lbfgs_step() {
 // Of the epoch under way; the part of an epoch that ends early, all of its members being done, counts as the whole.
 double Trainer::samples_done() const {
   const int64_t steps = step() - epoch() * steps_per_epoch_;
-  if (!o_.train.samples) return static_cast<double>(steps);
+  if (!o_.train.loads()) return static_cast<double>(steps);
   const int64_t batch = o_.batch.executor ? o_.batch.batch : o_.tail.batch;
   return static_cast<double>(std::min(o_.train.count, steps * o_.accumulate * batch));
 }
