@@ -112,7 +112,8 @@ export interface NativeBatchProgram {
 }
 
 /**
- * Samples (N,C,H,W) as uint8 or float32 and labels (N), resident; with a window > 0 tokens and no labels; or neither
+ * Samples (N,C,H,W) as uint8 or float32 and labels (N), resident; with a window > 0 tokens and no labels, resident or in
+ * a file; or neither
  * (native/solvers/dataset.h).
  */
 export interface NativeDataset {

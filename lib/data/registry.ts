@@ -12,6 +12,7 @@ import { stl10 } from './stl10.js';
 import { svhn } from './svhn.js';
 import { textFile } from './textFile.js';
 import { tinyImageNet } from './tinyImageNet.js';
+import { tokens } from './tokens.js';
 
 /** What can be asked of a reader: `size` only of one that has it, `block` of text. */
 export type OpenDataOptions = Pick<ImageFolderOptions, 'train' | 'test' | 'size' | 'signal' | 'onProgress'> & {
@@ -108,6 +109,13 @@ export const dataSources = {
     resizes: true,
     open: (dir, { train, test, size, signal, onProgress }) =>
       imageFolder(dir!, { train, test, size, signal, onProgress }),
+  },
+  tokens: {
+    description: 'train.bin and val.bin of nanoGPT or ptmz data tokenize, read as they are needed',
+    kind: 'text',
+    path: 'required',
+    open: async (dir, { block = standardBlock, train, test }) =>
+      (await tokens(dir!)).windows({ block }, { train, test }),
   },
   text: {
     description: 'a text in UTF-8, one token per character; its last tenth to test',

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { checkInteger, checkNumber, checkObject, checkString, invalidArgument } from '../errors.js';
 import { resident, type DataSet } from './dataset.js';
-import { Split } from './split.js';
+import { checkWindows, countWindows, WindowSplit } from './windowSplit.js';
 
 /** What {@link text} takes. */
 export interface TextOptions {
@@ -19,21 +19,16 @@ export interface TextOptions {
   name?: string;
 }
 
-/** Windows of a text. */
-export class TextSplit extends Split {
+/** Windows of a text in memory. */
+export class TextSplit extends WindowSplit {
   /** Use {@link text}. @internal */
   constructor(
     readonly tokens: Int32Array,
-    readonly block: number,
-    readonly stride: number,
+    block: number,
+    stride: number,
     vocab: number,
   ) {
-    const count = Math.floor((tokens.length - 1 - block) / stride) + 1;
-    super([count, block], vocab, {
-      samples: resident('int32', tokens),
-      labels: null,
-      ...{ count, channels: 1, plane: block, mean: [], deviation: [], window: block, stride },
-    });
+    super(countWindows(tokens.length, block, stride), block, stride, vocab, { samples: resident('int32', tokens) });
   }
 
   /** @internal */
@@ -76,8 +71,7 @@ function checkTokens(name: string, tokens: ArrayLike<number>, block: number, voc
  */
 export function text(options: TextOptions): DataSet<TextSplit> {
   checkObject('options of text', options, ['tokens', 'block', 'vocab', 'stride', 'test', 'name']);
-  const block = checkInteger('block', options.block, 1, 2 ** 31 - 1);
-  const stride = checkInteger('stride', options.stride ?? block, 1, 2 ** 31 - 1);
+  const { block, stride } = checkWindows(options);
   if (options.vocab !== undefined) checkInteger('vocab', options.vocab, 1, 2 ** 31 - 1);
   const name = checkString('name', options.name ?? 'text');
   let all = checkTokens('tokens', options.tokens, block, options.vocab ?? 2 ** 31 - 1);

@@ -1,7 +1,7 @@
 /** Loading of saved runs. */
 import type { DataSet } from '../data/dataset.js';
 import type { Split } from '../data/split.js';
-import type { TextSplit } from '../data/text.js';
+import type { WindowSplit } from '../data/windowSplit.js';
 import { dataIdentity, type DataIdentity } from '../data/identity.js';
 import { findSource, openData } from '../data/registry.js';
 import { checkObject, checkString, PtmzError } from '../errors.js';
@@ -15,7 +15,7 @@ import { checkDataSet, prepareSettings } from './trainer.js';
 /** What {@link loadRun} takes. */
 export interface LoadRunOptions {
   /** The data set of the run; may be left out for `digits()` and `fashionMnist()`. */
-  data?: DataSet | DataSet<TextSplit>;
+  data?: DataSet | DataSet<WindowSplit>;
   /** The model of the run; may be left out for those of this package. */
   model?: Trainable;
 }

@@ -1,6 +1,6 @@
 /** trainGPT2: language models on windows of tokens, trained as nanoGPT and the published zoo do. */
 import type { DataSet } from '../data/dataset.js';
-import type { TextSplit } from '../data/text.js';
+import type { WindowSplit } from '../data/windowSplit.js';
 import { gpt2, type GPT2Options } from '../models/gpt2.js';
 import { takeNetwork } from './network.js';
 import type { Run } from './run.js';
@@ -11,8 +11,8 @@ export type GPT2Network = Omit<GPT2Options, 'vocab' | 'block'>;
 /** What {@link trainGPT2} takes: the network, and any setting of {@link TrainOptions} that should differ. */
 export type TrainGPT2Options = GPT2Network &
   Omit<TrainOptions, 'model' | 'data'> & {
-    /** See {@link text}; vocabulary and length of the windows are the network's. */
-    data: DataSet<TextSplit>;
+    /** See {@link text} and {@link TokenSplit.windows}; vocabulary and length of the windows are the network's. */
+    data: DataSet<WindowSplit>;
   };
 
 /**

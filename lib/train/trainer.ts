@@ -11,7 +11,7 @@ import {
 } from '../errors.js';
 import type { DataSet } from '../data/dataset.js';
 import { Split } from '../data/split.js';
-import type { TextSplit } from '../data/text.js';
+import type { WindowSplit } from '../data/windowSplit.js';
 import type { LanguageModel } from '../models/gpt2.js';
 import type { Model } from '../models/model.js';
 import { problemData, type Problem } from '../models/problem.js';
@@ -55,8 +55,8 @@ export interface TrainSettings {
 /** How a population of classifiers or language models is trained. */
 export interface TrainOptions extends TrainSettings {
   model: Model | LanguageModel;
-  /** Images for classifiers; what {@link text} gives for language models. */
-  data: DataSet | DataSet<TextSplit>;
+  /** Images for classifiers; what {@link text} or {@link tokens} gives for language models. */
+  data: DataSet | DataSet<WindowSplit>;
   /** Samples per step; the last step of an epoch takes what is left. */
   batchSize: number;
   /**

@@ -21,11 +21,11 @@ namespace ptmz {
 // Without both it is nothing that is loaded: the program holds its own points, and an epoch is a number of steps.
 struct Dataset {
   const Vector* resident = nullptr;  // samples in memory
-  std::shared_ptr<const TokenFile> file;
   const Vector* labels = nullptr;
   int64_t count = 0, channels = 1, plane = 1;  // plane = H * W
   std::vector<double> mean, deviation;         // one per channel
   int64_t window = 0, stride = 1;              // of tokens
+  std::shared_ptr<const TokenFile> file;       // of tokens, where they are not resident
   RandomOps ops;                               // of images, where AugmentOptions::ops says so
   bool loads() const { return resident || file; }
   int64_t sample_size() const { return window > 0 ? window : channels * plane; }
