@@ -50,6 +50,8 @@ export interface RunSettings {
   /** Of problems: per member, by name. */
   constants?: Record<string, readonly number[]>;
   stepsPerEpoch?: number;
+  /** SHA-256 of each member's first parameters and buffers where {@link loadStateDict} gave them, or null. */
+  weights?: readonly (string | null)[];
 }
 
 /** One tensor of a member. */
@@ -417,6 +419,12 @@ export class Run implements Disposable {
       dict[counter] = { shape: [], dtype: 'int64', data: BigInt64Array.of(batches) };
     }
     return dict;
+  }
+
+  /** Makes the first values that a member was given part of the run's identity. @internal */
+  recordWeights(member: number, sha256: string): void {
+    const { weights = this.seeds.map(() => null) } = this.settings;
+    (this.settings as RunSettings).weights = weights.map((known, m) => (m === member ? sha256 : known));
   }
 
   /** Gives all native memory back; a running job keeps what it uses until it ends. */

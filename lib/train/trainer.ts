@@ -235,9 +235,11 @@ export function prepare(options: TrainOptions | ProblemTrainOptions): Run {
 
 /** As {@link prepare}, from the settings that a run or its checkpoint holds. @internal */
 export function prepareSettings(settings: Omit<RunSettings, 'data'> & { data?: DataSet<Split> | undefined }): Run {
-  const { data, batchSize, evaluationBatch, shuffle, augment, ...rest } = settings;
+  const { data, batchSize, evaluationBatch, shuffle, augment, weights, ...rest } = settings;
   const samples = { data, batchSize, evaluationBatch, shuffle, augment };
-  return prepare((isProblem(settings.model) ? rest : { ...rest, ...samples }) as TrainOptions);
+  const run = prepare((isProblem(settings.model) ? rest : { ...rest, ...samples }) as TrainOptions);
+  weights?.forEach((sha256, m) => sha256 !== null && run.recordWeights(m, sha256));
+  return run;
 }
 
 /**
