@@ -20,7 +20,6 @@ import {
   type SmallActivation,
 } from 'ptmz-native';
 import { describe, expect, test } from 'vitest';
-import { modelNamed } from '../lib/models/named.js';
 import { dense, fillWaves, wave } from './support/waves.js';
 
 type Reference = { names: string[]; logits: number[]; loss: number; grad: number[]; hvp: number[] };
@@ -109,32 +108,6 @@ test('a CNN trains with dropout: its loss falls', async () => {
   using run = await trainCNN({ data: images28(), dropout: 0.1, lr: 0.05, batchSize: 20, epochs: 8, seeds: [0, 1] });
   const losses = run.history.map(({ trainLoss }) => trainLoss);
   losses.at(-1)!.forEach((loss, m) => expect(loss).toBeLessThan(losses[0]![m]!));
-});
-
-describe('names', () => {
-  const sizes = { input: [1, 28, 28], classes: 10 } as const;
-  test.each<[string, Model]>([
-    ['mlp-h30x15', mlp({ ...sizes, hidden: [30, 15] })],
-    ['mlp-h7-silu-drop0.25-nobias', mlp({ ...sizes, hidden: [7], activation: 'silu', dropout: 0.25, bias: false })],
-    ['mlp-h7-drop1e-7', mlp({ ...sizes, hidden: [7], dropout: 1e-7 })],
-    ['cnn-small', cnn(sizes)],
-    ['cnn-medium-gelu-drop0.5', cnn({ ...sizes, size: 'medium', activation: 'gelu', dropout: 0.5 })],
-  ])('%s says all of the network', (name, model) => {
-    expect(model.name).toBe(name);
-    expect(modelNamed(name, sizes)!.name).toBe(name);
-  });
-  test.each([
-    'mlp',
-    'mlp-h',
-    'mlp-h3x',
-    'mlp-h3-swish',
-    'cnn',
-    'cnn-huge',
-    'cnn-small-large',
-    'gpt2-d4',
-    'resnet18-w',
-    'vit-d1-p1',
-  ])('%s is not one', (name) => expect(modelNamed(name, sizes)).toBeUndefined());
 });
 
 describe('refused', () => {

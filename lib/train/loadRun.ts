@@ -50,7 +50,9 @@ function checkSameData(path: string, stored: DataIdentity, given: DataSet<Split>
 function modelFor({ name, input, classes }: Stored): Trainable {
   const model = modelNamed(name, { input, classes });
   if (model) return model;
-  throw new PtmzError('INVALID_ARGUMENT', `Expected the model '${name}' of the run as options.model`);
+  throw new PtmzError('INVALID_ARGUMENT', `Expected the model '${name}' of the run as options.model`, {
+    hint: 'Only networks of this package can be left out; the command line opens no others.',
+  });
 }
 
 function checkSameModel(path: string, stored: Stored, run: Run): void {
