@@ -34,6 +34,13 @@ void map_bytes(uint8_t* pixels, int64_t count, const Table& table) {
   for (int64_t k = 0; k < count; ++k) pixels[k] = table[pixels[k]];
 }
 
+// Image.blend of one grey with the image.
+void blend_all(ByteImage& image, int other, double factor) {
+  Table table;
+  for (int i = 0; i < 256; ++i) table[i] = blended(other, i, static_cast<float>(factor));
+  map_bytes(image.pixels, image.size(), table);
+}
+
 template <typename F>
 void map_channels(ByteImage& image, const F& table_of) {
   for (int64_t c = 0; c < image.channels; ++c) {
@@ -100,17 +107,20 @@ Hsv to_hsv(uint8_t r, uint8_t g, uint8_t b) {
   } else {
     h = static_cast<float>(4.0 + gc - rc);
   }
-  h = static_cast<float>(std::fmod(h / 6.0 + 1.0, 1.0));
+  // fmod by 1 of what lies between 5/6 and 11/6.
+  const double turns = h / 6.0 + 1.0;
+  h = static_cast<float>(turns >= 1 ? turns - 1 : turns);
   return {clipped(static_cast<int>(h * 255.0)), clipped(static_cast<int>(s * 255.0)), most};
 }
 
 std::array<uint8_t, 3> to_rgb(const Hsv& colour) {
   if (colour.s == 0) return {colour.v, colour.v, colour.v};
   const float h = static_cast<float>(colour.h * 6.0 / 255.0), s = static_cast<float>(colour.s / 255.0);
-  const int sector = static_cast<int>(std::floor(h));
+  const int sector = static_cast<int>(h);
   const float part = h - static_cast<float>(sector);
   const uint8_t v = colour.v;
-  const auto rounded = [v](double x) { return clipped(static_cast<int64_t>(std::round(static_cast<float>(v * x)))); };
+  // round() of a float from 0 to 255: the half is added in double, where nothing is lost.
+  const auto rounded = [v](double x) { return static_cast<uint8_t>(static_cast<float>(v * x) + 0.5); };
   const uint8_t p = rounded(1.0 - s), q = rounded(1.0 - s * part), t = rounded(1.0 - s * (1.0 - part));
   const std::array<uint8_t, 3> sectors[] = {{v, t, p}, {q, v, p}, {p, v, t}, {p, q, v}, {t, p, v}, {v, p, q}};
   return sectors[sector % 6];
@@ -118,17 +128,13 @@ std::array<uint8_t, 3> to_rgb(const Hsv& colour) {
 
 }  // namespace
 
-void adjust_brightness(ByteImage& image, double factor) {
-  const float alpha = static_cast<float>(factor);
-  for (int64_t k = 0; k < image.size(); ++k) image.pixels[k] = blended(0, image.pixels[k], alpha);
-}
+void adjust_brightness(ByteImage& image, double factor) { blend_all(image, 0, factor); }
 
 void adjust_contrast(ByteImage& image, double factor) {
   int64_t sum = 0;
   for (int64_t k = 0; k < image.plane(); ++k) sum += grey(image, k);
   const int mean = static_cast<int>(static_cast<double>(sum) / static_cast<double>(image.plane()) + 0.5);
-  const float alpha = static_cast<float>(factor);
-  for (int64_t k = 0; k < image.size(); ++k) image.pixels[k] = blended(mean, image.pixels[k], alpha);
+  blend_all(image, mean, factor);
 }
 
 void adjust_saturation(ByteImage& image, double factor) {
