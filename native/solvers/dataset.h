@@ -22,11 +22,11 @@ namespace ptmz {
 struct Dataset {
   const Vector* resident = nullptr;  // samples in memory
   const Vector* labels = nullptr;
-  int64_t count = 0, channels = 1, plane = 1;  // plane = H * W
-  std::vector<double> mean, deviation;         // one per channel
-  int64_t window = 0, stride = 1;              // of tokens
-  std::shared_ptr<const TokenFile> file;       // of tokens, where they are not resident
-  RandomOps ops;                               // of images, where AugmentOptions::ops says so
+  int64_t count = 0, channels = 1, plane = 1;       // plane = H * W
+  std::vector<double> mean, deviation;              // one per channel
+  int64_t window = 0, stride = 1;                   // of tokens
+  std::shared_ptr<const TokenFile> file = nullptr;  // of tokens, where they are not resident
+  RandomOps ops = {};                               // of images, where AugmentOptions::ops says so
   bool loads() const { return resident || file; }
   int64_t sample_size() const { return window > 0 ? window : channels * plane; }
   int64_t labels_per_sample() const { return window > 0 ? window : 1; }
