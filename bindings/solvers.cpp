@@ -94,7 +94,43 @@ BatchProgram to_batch_program(Napi::Value value, const std::string& name, Borrow
   return result;
 }
 
-// { samples, labels, count, channels, plane, mean, deviation } or null.
+// [low, high].
+Range to_range(Napi::Value value, const std::string& name) {
+  const std::vector<double> ends = to_reals(value, name);
+  if (ends.size() != 2) throw Error("INVALID_ARGUMENT", name + ": expected two numbers");
+  return {ends[0], ends[1]};
+}
+
+// { brightness, contrast, saturation, hue, randAugment, erase }, or nothing.
+RandomOps to_random_ops(Napi::Value value, const std::string& name) {
+  RandomOps ops;
+  if (value.IsNull() || value.IsUndefined()) return ops;
+  const Napi::Object object = to_object(value, name);
+  const char* const factors[] = {"brightness", "contrast", "saturation"};
+  for (int i = 0; i < 3; ++i) ops.jitter.factors[i] = to_range(object.Get(factors[i]), name + "." + factors[i]);
+  ops.jitter.hue = to_range(object.Get("hue"), name + ".hue");
+  const Napi::Object rand = to_object(object.Get("randAugment"), name + ".randAugment");
+  ops.rand_augment.operations = to_int(rand.Get("operations"), name + ".operations", 0, 1 << 16);
+  ops.rand_augment.magnitude = to_int(rand.Get("magnitude"), name + ".magnitude", 0, INT32_MAX);
+  ops.rand_augment.bins = to_int(rand.Get("bins"), name + ".bins", 2, INT32_MAX);
+  const Napi::Object erase = to_object(object.Get("erase"), name + ".erase");
+  ops.erasing.probability = to_finite(erase.Get("probability"), name + ".probability");
+  ops.erasing.area = to_range(erase.Get("scale"), name + ".scale");
+  ops.erasing.ratio = to_range(erase.Get("ratio"), name + ".ratio");
+  ops.erasing.noise = to_bool(erase.Get("noise"), name + ".noise");
+  ops.erasing.value = to_reals(erase.Get("value"), name + ".value");
+  return ops;
+}
+
+// { path, vocabulary }, or nothing.
+std::shared_ptr<const TokenFile> to_token_file(Napi::Value value, const std::string& name) {
+  if (value.IsNull() || value.IsUndefined()) return nullptr;
+  const Napi::Object object = to_object(value, name);
+  const int64_t vocabulary = to_int(object.Get("vocabulary"), name + ".vocabulary", 1, INT32_MAX);
+  return std::make_shared<TokenFile>(to_text(object.Get("path"), name + ".path"), vocabulary);
+}
+
+// { samples, labels, file, count, channels, plane, mean, deviation, window, stride, ops } or null.
 Dataset to_dataset(Napi::Value value, const std::string& name, Borrowed& borrowed) {
   Dataset data;
   if (value.IsNull()) return data;
@@ -106,7 +142,9 @@ Dataset to_dataset(Napi::Value value, const std::string& name, Borrowed& borrowe
   data.deviation = to_reals(object.Get("deviation"), name + ".deviation");
   data.window = to_int(object.Get("window"), name + ".window", 0, INT32_MAX);
   data.stride = to_int(object.Get("stride"), name + ".stride", 1, INT32_MAX);
-  data.samples = borrowed.vector(object.Get("samples"), name + ".samples", false);
+  data.resident = borrowed.vector(object.Get("samples"), name + ".samples", false);
+  data.file = to_token_file(object.Get("file"), name + ".file");
+  data.ops = to_random_ops(object.Get("ops"), name + ".ops");
   data.labels = borrowed.vector(object.Get("labels"), name + ".labels", false);
   return data;
 }
@@ -147,7 +185,7 @@ std::vector<double> flatten(const TrainProgress& p) {
   return fields;
 }
 
-// { height, width, padding, flip, rotate }.
+// { height, width, padding, flip, rotate, ops }.
 AugmentOptions to_augment(Napi::Value value) {
   AugmentOptions augment;
   const Napi::Object object = to_object(value, "augment");
@@ -156,6 +194,7 @@ AugmentOptions to_augment(Napi::Value value) {
   augment.padding = to_int(object.Get("padding"), "augment.padding", 0, INT32_MAX);
   augment.flip = to_finite(object.Get("flip"), "augment.flip");
   augment.rotate = to_finite(object.Get("rotate"), "augment.rotate");
+  augment.ops = to_bool(object.Get("ops"), "augment.ops");
   return augment;
 }
 

@@ -112,7 +112,8 @@ export interface NativeBatchProgram {
 }
 
 /**
- * Samples (N,C,H,W) as uint8 or float32 and labels (N), resident; with a window > 0 tokens and no labels; or neither
+ * Samples (N,C,H,W) as uint8 or float32 and labels (N), resident; with a window > 0 tokens and no labels, resident or in
+ * a file; or neither
  * (native/solvers/dataset.h).
  */
 export interface NativeDataset {
@@ -125,6 +126,21 @@ export interface NativeDataset {
   deviation: number[];
   window: number;
   stride: number;
+  /** Tokens that are read as they are needed, instead of samples (native/solvers/token_file.h). */
+  file?: { path: string; vocabulary: number } | null;
+  /** Of training images (native/solvers/random_ops.h). */
+  ops?: NativeRandomOps | null;
+}
+
+/** Ranges are [low, high]; what is not wanted has 1 to 1, turns of hue 0 to 0, no operations, probability 0. */
+export interface NativeRandomOps {
+  brightness: number[];
+  contrast: number[];
+  saturation: number[];
+  hue: number[];
+  randAugment: { operations: number; magnitude: number; bins: number };
+  /** `value` has one number per channel; `noise` takes its place. */
+  erase: { probability: number; scale: number[]; ratio: number[]; noise: boolean; value: number[] };
 }
 
 interface NativeSolverOptions {
@@ -176,7 +192,7 @@ export interface NativeTrainOptions extends NativeSolverOptions {
   accumulate: number;
   carryLeftover: boolean;
   /** Of images of height x width; zeros leave them as they are. */
-  augment: { height: number; width: number; padding: number; flip: number; rotate: number };
+  augment: { height: number; width: number; padding: number; flip: number; rotate: number; ops: boolean };
   /** Whether every epoch has an order of its own for each member. */
   shuffle: boolean;
   evaluateEvery: number;

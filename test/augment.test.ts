@@ -1,18 +1,9 @@
 /** Augmentation: against a step-by-step reference of crop, flip and rotation, and what it may and may not depend on. */
-import {
-  arrays,
-  evaluate,
-  linear,
-  prepare,
-  PtmzError,
-  type Augment,
-  type DataSet,
-  type Model,
-  type TrainOptions,
-} from 'ptmz-native';
+import { arrays, evaluate, prepare, PtmzError, type Augment, type DataSet, type TrainOptions } from 'ptmz-native';
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { augmentWords } from './support/philox.js';
+import { probe, seen } from './support/seen.js';
 
 const [channels, height, width] = [2, 6, 5];
 const plane = height * width;
@@ -27,17 +18,7 @@ function images(count: number, kind: 'bytes' | 'floats' = 'bytes'): DataSet {
   return arrays({ images: pixels, shape, labels, normalise, test: { images: pixels, shape, labels } });
 }
 
-/** logits = w x with w = 0: the gradient of one step is a mean of x (+-1/2), and with it w tells what x was. */
-const probe: Model = {
-  name: 'probe',
-  input: [channels, height, width],
-  classes: 2,
-  build: (graph, x) =>
-    linear(
-      x.reshape([-1, channels * plane]),
-      graph.param('w', [2, channels * plane], { init: { kind: 'constant', value: 0 } }),
-    ),
-};
+const model = probe([channels, height, width]);
 
 type Image = number[][];
 
@@ -78,23 +59,6 @@ function augmented(pixels: number[], { crop: c, flip = 0, rotate: degrees = 0 }:
   if (unit(words[2]!) < flip) image = image.map((row) => [...row].reverse());
   if (degrees > 0) image = rotate(image, (2 * unit(words[3]!) - 1) * degrees);
   return image.flat();
-}
-
-/** What each epoch showed of a data set of one sample, normalised; read off the steps of the probe. */
-async function seen(data: DataSet, augment: Augment, seed: number, epochs: number): Promise<number[][]> {
-  const optimizer = { kind: 'sgd', momentum: 0 } as const;
-  const settings = { lr: 1e-9, schedule: 'constant', optimizer, dtype: 'float64' } as const;
-  using run = prepare({ model: probe, data, batchSize: 1, epochs, seeds: [seed], augment, ...settings });
-  const result: number[][] = [];
-  let before = new Array<number>(channels * plane).fill(0);
-  for (let step = 1; step <= epochs; step++) {
-    await run.train({ until: step });
-    // The label is 0: w[1] falls by lr * x / 2, up to changes of the softmax by lr^2.
-    const w = Array.from(run.stateDict(0)['w']!.data as Float64Array).slice(channels * plane);
-    result.push(w.map((x, i) => (before[i]! - x) * 2e9));
-    before = w;
-  }
-  return result;
 }
 
 function expected(data: DataSet, augment: Augment, seed: number, epoch: number): number[] {
@@ -147,7 +111,7 @@ describe('each epoch shows the image as the reference does', () => {
 describe('it is a function of seed, epoch and sample', () => {
   const augment = { crop: { padding: 2 }, flip: 0.5, rotate: 20 };
   const weights = (data: DataSet, { threads = 1, ...rest }: Partial<TrainOptions> & { threads?: number }) => {
-    const settings = { model: probe, data, epochs: 3, augment, dtype: 'float64', lr: 0.05, batchSize: 12 } as const;
+    const settings = { model, data, epochs: 3, augment, dtype: 'float64', lr: 0.05, batchSize: 12 } as const;
     const run = prepare({ ...settings, seeds: [5], ...rest });
     return run.train({ threads });
   };
@@ -201,7 +165,7 @@ test.each<[object, RegExp]>([
   [{ rotate: 200 }, /augment\.rotate.*200/],
   [{ rotation: 20 }, /rotation/],
 ])('%j is refused before any work', (augment, message) => {
-  const make = () => prepare({ model: probe, data: images(2), batchSize: 1, epochs: 1, seeds: [0], augment } as never);
+  const make = () => prepare({ model, data: images(2), batchSize: 1, epochs: 1, seeds: [0], augment } as never);
   expect(make).toThrow(PtmzError);
   expect(make).toThrow(message);
 });

@@ -5,7 +5,15 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { chooseData } from '../lib/cli/dataOptions.js';
 import { dataIdentity } from '../lib/data/identity.js';
-import { dataSources, findSource, formatDataSpec, openData, parseDataSpec, shortName } from '../lib/data/registry.js';
+import {
+  dataSources,
+  findSource,
+  formatDataSpec,
+  openData,
+  openImages,
+  parseDataSpec,
+  shortName,
+} from '../lib/data/registry.js';
 import { digits } from '../lib/index.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'ptmz-cli-data-'));
@@ -80,7 +88,7 @@ describe('idx folders', () => {
   write('t10k-labels-idx1-ubyte', [2], [3, 0]);
 
   test('all images, as many classes as the labels of both files say', async () => {
-    const data = await openData({ name: 'idx', path: dir });
+    const data = await openImages({ name: 'idx', path: dir });
     expect([data.name, data.classes, data.train.shape, data.test!.shape]).toEqual([
       'shapes',
       4,
@@ -92,7 +100,7 @@ describe('idx folders', () => {
   });
 
   test('a part has as equal classes as there are', async () => {
-    const data = await openData({ name: 'idx', path: dir }, { train: 3, test: 1 });
+    const data = await openImages({ name: 'idx', path: dir }, { train: 3, test: 1 });
     expect([...data.train.labels]).toEqual([0, 1, 2]);
     expect([...data.train.image(1)]).toEqual([12, 13, 14, 15]);
     expect(data.test!.count).toBe(1);

@@ -320,7 +320,7 @@ describe('refused before any work, with exit code 1', () => {
     [['--optimizer', 'lion'], /--optimizer.*'lion'/],
     [['--optimizer', 'adamw', '--momentum', '0.9'], /--momentum/],
     [['--optimizer', 'adamw', '--nesterov'], /--nesterov/],
-    [['--schedule', 'step'], /--schedule.*'step'/],
+    [['--schedule', 'linear'], /--schedule.*'linear'/],
     [['--flip', '2'], /--flip.*'2'.*from 0 to 1/],
     [['--rotate', ''], /--rotate/],
     [['--dtype', 'int8'], /--dtype.*'int8'/],

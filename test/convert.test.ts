@@ -7,6 +7,7 @@ import {
   arrays,
   digits,
   evaluate,
+  loadRun,
   loadStateDict,
   prepare,
   readStateDict,
@@ -16,6 +17,7 @@ import {
   type Run,
 } from 'ptmz-native';
 import { afterAll, describe, expect, test } from 'vitest';
+import { selectMembers } from '../lib/train/subset.js';
 import { ptmz } from './support/cli.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'ptmz-convert-'));
@@ -138,6 +140,56 @@ describe('loadStateDict', () => {
     expect(wrong.stderr).toMatch(/state does not fit resnet18-w2.*'w' is unknown|and \d+ more/);
     expect(wrong.code).toBe(1);
   });
+
+  test('a run that began with other weights is another run', async () => {
+    const directory = at('weights');
+    using first = await small([0, 1]);
+    loadStateDict(first, 1, first.stateDict(0));
+    const sha256 = first.settings.weights![1]!;
+    expect(first.settings.weights).toEqual([null, expect.stringMatching(/^[0-9a-f]{64}$/)]);
+    await first.train({ until: 1, saveTo: directory });
+    using plain = await small([0, 1]);
+    const refused = expect.objectContaining({ code: 'CHECKPOINT_MISMATCH' }) as Error;
+    expect(plain.settings).not.toHaveProperty('weights');
+    await expect(plain.train({ saveTo: directory })).rejects.toThrow(refused);
+    using other = await small([0, 1]);
+    loadStateDict(other, 1, (await small([5])).stateDict(0));
+    await expect(other.train({ saveTo: directory })).rejects.toThrow(refused);
+    using same = await loadRun(directory);
+    expect(same.settings.weights).toEqual([null, sha256]);
+    await same.train({ saveTo: directory });
+    await first.train();
+    expect(bits(same.stateDict(1))).toEqual(bits(first.stateDict(1)));
+    // The numbers count, not the file that they came from.
+    using again = await small([0, 1]);
+    writeStateDict(at('same.safetensors'), again.stateDict(0));
+    loadStateDict(again, 1, readStateDict(at('same.safetensors')));
+    expect(again.settings.weights).toEqual([null, sha256]);
+    using part = selectMembers(same, [1]);
+    expect(part.settings.weights).toEqual([sha256]);
+  });
+
+  test('ptmz train: the same line with other weights does not go on', async () => {
+    const args =
+      'train --data digits --train-samples 60 --test-samples 20 --width 2 --epochs 2 --out other --until 1'.split(' ');
+    using run = await small([3, 4]);
+    writeStateDict(at('three.pt'), run.stateDict(0));
+    writeStateDict(at('four.pt'), run.stateDict(1));
+    expect(await ptmz(folder, [...args, '--weights', 'three.pt'])).toMatchObject({ code: 0 });
+    for (const more of [[], ['--weights', 'four.pt']]) {
+      const { code, stderr } = await ptmz(folder, [...args, ...more]);
+      expect({ code, stderr }).toEqual({
+        code: 1,
+        stderr: expect.stringMatching(/other holds checkpoints of another run/),
+      });
+    }
+    expect(await ptmz(folder, ['train', '--resume', 'other'])).toMatchObject({ code: 0 });
+    const beside = await ptmz(folder, ['train', '--resume', 'other', '--weights', 'four.pt']);
+    expect(beside).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/nothing beside --resume.*--weights/) as string,
+    });
+  }, 30_000);
 
   const python = process.env.PTMZ_PYTHON;
   test.skipIf(!python)(

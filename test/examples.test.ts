@@ -37,6 +37,7 @@ test('vit: the loss falls for every rate, and the trace has an error', { timeout
 
 test('gpt2: it learns more than how often each letter comes, and writes', { timeout: 60_000 }, async () => {
   const output = await run('gpt2/main.mjs');
+  expect(output).toMatch(/^27\d{4} characters, 73 different/);
   const guess = Number(/costs ([\d.]+)/.exec(output)![1]);
   const losses = numbers(output, /test ([\d.]+); .*test ([\d.]+)/g);
   expect(Math.min(...losses.at(-1)!)).toBeLessThan(guess - 1);

@@ -105,13 +105,21 @@ test('loss, gradient and Hessian-vector product are one program, though two bias
   graph.dispose();
 });
 
-test('the registry has all depths', () => {
-  const options = { width: 2, classes: 10, input: [1, 28, 28] as const };
-  expect(Object.values(models).map((make) => make(options).name)).toEqual([
+test('the registry has all networks', () => {
+  const image = { classes: 10, input: [1, 28, 28] as const };
+  const { resnet18, resnet34, resnet50, vit, mlp, cnn, gpt2, ...others } = models;
+  expect([resnet18, resnet34, resnet50].map((make) => make({ width: 2, ...image }).name)).toEqual([
     'resnet18-w2',
     'resnet34-w2',
     'resnet50-w2',
   ]);
+  expect([vit({ dim: 6, ...image }).name, mlp({ hidden: [3], ...image }).name, cnn(image).name]).toEqual([
+    'vit-d6-p4-l12-h3',
+    'mlp-h3',
+    'cnn-small',
+  ]);
+  expect(gpt2({ vocab: 5, block: 4, dim: 6, heads: 2, depth: 1 }).name).toBe('gpt2-d6-l1-h2');
+  expect(others).toEqual({});
 });
 
 test('options are checked', () => {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Graph, gpt2, crossEntropy, hessianTrace, loadRun, prepare, text, trainGPT2, Vector, vit } from 'ptmz-native';
 import { describe, expect, test } from 'vitest';
-import { parseViTName } from '../lib/models/vit.js';
+import { vitName } from '../lib/models/vit.js';
 import { dense, fillWaves, wave } from './support/waves.js';
 
 const expected = JSON.parse(
@@ -112,8 +112,8 @@ describe('ViT', () => {
       classToken: false,
     } as const;
     const model = vit({ ...options, dropout: 0.1, input: [1, 16, 16], classes: 3 });
-    expect(parseViTName(model.name)).toEqual({ ...options, dropout: 0.1 });
-    expect(parseViTName('resnet18-w8')).toBeUndefined();
+    expect(vitName.parse(model.name)).toEqual({ ...options, dropout: 0.1 });
+    expect(vitName.parse('resnet18-w8')).toBeUndefined();
   });
 
   test.each([

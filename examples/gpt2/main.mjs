@@ -1,30 +1,30 @@
 /**
- * A small GPT-2 on characters: two learning rates as one population, trained on the documents of this checkout or on a
- * text of yours, and a few characters that the better one writes.
+ * A small GPT-2 on characters: two learning rates as one population, trained on Alice in Wonderland and As You Like It
+ * (books/README.md), or on a text of yours, and a few characters that the better one writes.
  *
  * Run it in a checkout after `npm run bootstrap`: node examples/gpt2/main.mjs [FILE] [EPOCHS]
  */
-import { existsSync, readFileSync } from 'node:fs';
-import { Graph, gpt2, text, trainGPT2 } from 'ptmz-native';
+import { readdirSync, readFileSync } from 'node:fs';
+import { characters, Graph, gpt2, trainGPT2 } from 'ptmz-native';
 
-const [file, epochs = '2'] = process.argv.slice(2);
-const documents = ['README.md', 'CONTRIBUTING.md', 'docs/numerics.md', 'docs/reliability.md', 'docs/performance.md'];
-const own = documents.map((name) => new URL(`../../${name}`, import.meta.url)).filter((name) => existsSync(name));
-// Outside of a checkout it reads itself.
-const files = file ? [file] : own.length > 0 ? own : [new URL(import.meta.url)];
+const [file, epochs = '1'] = process.argv.slice(2);
+const books = new URL('./books/', import.meta.url);
+const own = readdirSync(books)
+  .filter((name) => name.endsWith('.txt'))
+  .sort();
+const files = file ? [file] : own.map((name) => new URL(name, books));
 const source = files.map((name) => readFileSync(name, 'utf8')).join('\n');
-const letters = [...new Set(source)].sort();
-const tokens = [...source].map((letter) => letters.indexOf(letter));
 const block = 32;
-const data = text({ tokens, block, vocab: letters.length, test: 0.1 });
+const data = characters(source, { block, test: 0.1 });
+const { alphabet } = data;
 
 const network = { dim: 48, heads: 3, depth: 2 };
 const rates = [0.001, 0.005];
 const run = await trainGPT2({
-  ...{ ...network, data, batchSize: 32, epochs: Number(epochs), lr: rates, seeds: [0, 0] },
+  ...{ ...network, data, batchSize: 64, epochs: Number(epochs), lr: rates, seeds: [0, 0] },
 });
 console.log(
-  `${source.length} characters, ${letters.length} different; guessing costs ${Math.log(letters.length).toFixed(2)}`,
+  `${source.length} characters, ${alphabet.length} different; guessing costs ${Math.log(alphabet.length).toFixed(2)}`,
 );
 for (const { epoch, trainLoss, testLoss } of run.history)
   console.log(
@@ -36,7 +36,7 @@ for (const { epoch, trainLoss, testLoss } of run.history)
 const last = run.history.at(-1).testLoss;
 const best = last.indexOf(Math.min(...last));
 const graph = new Graph();
-const model = gpt2({ ...network, vocab: letters.length, block });
+const model = gpt2({ ...network, vocab: alphabet.length, block });
 const logits = model.build(graph, graph.input('x', [1, block], 'index'), { training: false });
 const program = graph.compile({
   probabilities: logits
@@ -47,7 +47,7 @@ const program = graph.compile({
 const params = graph.params.entries.reduce((vector, { name, offset }) => {
   return vector.set(0, run.stateDict(best)[name].data, offset);
 }, program.vector('params'));
-const written = tokens.slice(0, block);
+const written = Array.from(data.train.tokens.slice(0, block));
 let state = 1;
 for (let i = 0; i < 80; i++) {
   const { probabilities } = await program.run({ x: written.slice(-block), params });
@@ -66,7 +66,7 @@ console.log(
   `it writes: ${JSON.stringify(
     written
       .slice(block)
-      .map((token) => letters[token])
+      .map((token) => alphabet[token])
       .join(''),
   )}`,
 );

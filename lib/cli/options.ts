@@ -42,6 +42,14 @@ export const list =
     parse(text),
   ];
 
+/** One of some names, which the help lists elsewhere. */
+export const oneOf =
+  (names: readonly string[]): Parse<string> =>
+  (text) => {
+    if (names.includes(text)) return text;
+    throw new InvalidArgumentError(`Expected one of ${names.join(', ')}.`);
+  };
+
 /** Names in one text, separated by commas. */
 export const names: Parse<string[]> = (text) => {
   const all = text.split(',').map((name) => name.trim());
@@ -50,8 +58,9 @@ export const names: Parse<string[]> = (text) => {
 };
 
 /** The options that stood on the command line, by their keys; those left to their defaults are not among them. */
-export function givenOptions(command: Command): string[] {
-  return Object.keys(command.opts()).filter((key) => command.getOptionValueSource(key) === 'cli');
+export function givenOptions(command: Command): Record<string, unknown> {
+  const options = Object.entries(command.opts<Record<string, unknown>>());
+  return Object.fromEntries(options.filter(([key]) => command.getOptionValueSource(key) === 'cli'));
 }
 
 /**
@@ -60,7 +69,7 @@ export function givenOptions(command: Command): string[] {
  * @param allowed keys of the options that may stand beside `reason`
  */
 export function allowOnly(command: Command, reason: string, allowed: readonly string[]): void {
-  const odd = givenOptions(command).find((key) => !allowed.includes(key));
+  const odd = Object.keys(givenOptions(command)).find((key) => !allowed.includes(key));
   if (odd === undefined) return;
   const { long } = command.options.find((option) => option.attributeName() === odd)!;
   throw unexpected(long!, `nothing beside ${reason}`, String(command.opts()[odd]));

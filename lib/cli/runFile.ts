@@ -4,12 +4,12 @@ import { dirname, join, resolve } from 'node:path';
 import { checkInteger, checkObject, checkString, PtmzError } from '../errors.js';
 import { attempt, disk, writeFileAtomic } from '../formats/atomicFile.js';
 import type { SaveOptions } from '../train/saving.js';
-import type { DataOptions } from './dataOptions.js';
+import { dataKeys, type DataOptions } from './dataOptions.js';
 
 /** What a later command on the same run takes from it. */
 export interface RunFile {
-  /** As `--data` and its companions; paths are absolute. */
-  data: DataOptions;
+  /** As `--data` and its companions; paths are absolute. Null for a network that has its own points. */
+  data: DataOptions | null;
   saveEvery: NonNullable<SaveOptions['saveEvery']>;
   keep: number;
 }
@@ -53,11 +53,14 @@ function parse(text: string): RunFile {
   if (contents.format !== format || contents.version > version)
     throw new PtmzError('DATA_MALFORMED', `expected ${format} up to ${version}, it says ${contents.format}`);
   const { data, saveEvery, keep } = contents;
-  checkObject('data', data);
-  checkString('data.data', data.data);
-  for (const key of ['trainSamples', 'testSamples', 'imageSize'] as const)
-    if (data[key] !== undefined) checkInteger(`data.${key}`, data[key], 1);
+  if (data !== null) checkData(data);
   checkObject('saveEvery', saveEvery, ['epochs', 'steps']);
   checkInteger('keep', keep, 1);
   return { data, saveEvery, keep };
+}
+
+function checkData(data: DataOptions): void {
+  checkObject('data', data);
+  checkString('data.data', data.data);
+  for (const key of dataKeys.slice(1)) if (data[key] !== undefined) checkInteger(`data.${key}`, data[key], 1);
 }

@@ -1,116 +1,150 @@
-/** The settings of a training as options of the command line, and the run that they make. */
+/** What a training is told on the command line: the flags of `ptmz train`, and the run that they make. */
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { DataSet } from '../data/dataset.js';
+import type { Split } from '../data/split.js';
 import { unexpected } from '../errors.js';
-import { models } from '../models/registry.js';
-import type { ResNetOptions } from '../models/resnet.js';
-import type { Optimizer } from '../train/optimizers.js';
-import { resnetDecay, resnetDefaults } from '../train/presets.js';
+import type { Augment } from '../train/augment.js';
 import type { Run } from '../train/run.js';
 import type { SaveOptions } from '../train/saving.js';
-import type { ScheduleName } from '../train/schedules.js';
-import { prepare } from '../train/trainer.js';
-import { integer, list, number } from './options.js';
+import { zoos, type Zoo } from '../train/zoos.js';
+import { augmentFlags, chooseAugment } from './augmentFlags.js';
+import { helpSection } from './command.js';
+import { addFlags, longOf, pick, refuseOthers, type FlagTable, type Given } from './flags.js';
+import { networkFlags, networkGroups, networkOptions } from './networkFlags.js';
+import { networkOf, networks, type NetworkName, type Recipe, type Takes } from './networks.js';
+import { oneOf } from './options.js';
+import {
+  chooseRecipe,
+  optimizerFlags,
+  optimizerNames,
+  scheduleFlags,
+  scheduleNames,
+  trainingFlags,
+} from './recipeFlags.js';
 
-/** What is fixed for a run once it has begun. */
-export interface SettingOptions {
-  model: keyof typeof models;
-  width: number;
-  stem: NonNullable<ResNetOptions['stem']>;
-  batchSize: number;
-  epochs: number;
-  seeds: readonly number[];
-  lr?: readonly number[];
-  optimizer: Optimizer['kind'];
-  momentum?: number;
-  nesterov?: boolean;
-  weightDecay?: readonly number[];
-  schedule: ScheduleName;
-  crop?: number;
-  flip?: number;
-  rotate?: number;
-  evaluateEvery: number;
-  dtype: 'float32' | 'float64';
-  device: string;
+/** A training that was checked as far as that goes without its data. */
+export interface Settings {
+  network: NetworkName;
+  takes: Takes;
+  /** Of text: tokens in a window, where the data do not say. */
+  block: number | undefined;
+  /** All options of the training function but the data. */
+  options: Record<string, unknown>;
 }
 
-const seeds = [0];
-/** torch's default of AdamW; the rate of the SGD presets would make it diverge. */
-const adamwRate = 1e-3;
-const decays = `${resnetDecay.weightDecay}; adamw 0.01`;
+/** Flags that stand for themselves, and need no kind. */
+const choices: FlagTable = {
+  model: {
+    flags: '--model <name>',
+    description: 'network, see below; default resnet18',
+    parse: oneOf(Object.keys(networks)),
+  },
+  preset: {
+    flags: '--preset <zoo>',
+    description: 'network and recipe of a published zoo, see below; other flags override them',
+    parse: oneOf(Object.keys(zoos)),
+  },
+};
 
-const choice = (flags: string, description: string, choices: readonly string[], standard: string) =>
-  new Option(flags, description).choices(choices).default(standard);
-
-/** Adds the options; their defaults are those of the ResNet zoos. */
+/** Adds the flags, in groups; lists networks and presets below. */
 export function addSettingOptions(command: Command): Command {
-  return command
-    .optionsGroup('Network:')
-    .addOption(choice('--model <name>', 'network', Object.keys(models), 'resnet18'))
-    .option('--width <n>', 'channels of its first stage', integer(1, 65536), 64)
-    .addOption(choice('--stem <kind>', 'its first layers', ['cifar', 'imagenet'], 'cifar'))
-    .optionsGroup('Training:')
-    .option('--batch-size <n>', 'images per step', integer(1, 2 ** 31 - 1), 64)
-    .option('--epochs <n>', 'passes over the training images', integer(1, 2 ** 31 - 1), 10)
-    .option('--seeds <n...>', 'members of the population, one for each seed', list(integer(0), seeds), seeds)
-    .option(
-      '--lr <x...>',
-      `peak learning rate, one or one per seed (default: ${resnetDefaults.lr}; adamw ${adamwRate})`,
-      list(number(0)),
-    )
-    .addOption(choice('--optimizer <name>', 'optimizer', ['sgd', 'adamw'], 'sgd'))
-    .option('--momentum <x>', 'of sgd, where the schedule does not set it (default: 0.9)', number(0, 1))
-    .option('--nesterov', 'of sgd: momentum as Nesterov')
-    .option('--weight-decay <x...>', `one or one per seed (default: ${decays})`, list(number(0)))
-    .addOption(choice('--schedule <name>', 'of the rate', ['onecycle', 'cosine', 'constant'], resnetDefaults.schedule))
-    .option('--evaluate-every <epochs>', 'epochs between evaluations on the test images', integer(1), 1)
-    .addOption(choice('--dtype <type>', 'type of all numbers', ['float32', 'float64'], 'float32'))
-    .optionsGroup('Augmentation of the training images:')
-    .option('--crop <pixels>', 'random crops after this much padding', integer(0, 65536))
-    .option('--flip <p>', 'mirror images with this probability', number(0, 1))
-    .option('--rotate <degrees>', 'rotation by up to so much', number(0, 180));
+  const named = (flags: string, description: string, names: readonly string[]) =>
+    new Option(flags, description).choices(names);
+  addFlags(command, 'Network:', choices);
+  for (const [heading, table] of Object.entries(networkGroups)) addFlags(command, heading, table);
+  addFlags(command, 'Training:', trainingFlags);
+  command.optionsGroup('Optimizer:').addOption(named('--optimizer <name>', "default: the network's", optimizerNames));
+  addFlags(command, 'Optimizer:', optimizerFlags);
+  command.optionsGroup('Schedule:').addOption(named('--schedule <name>', "default: the network's", scheduleNames));
+  addFlags(command, 'Schedule:', scheduleFlags);
+  return addFlags(command, 'Augmentation of the training images:', augmentFlags).addHelpText(
+    'after',
+    helpSection('Networks', describeNetworks()) + helpSection('Presets', describePresets()),
+  );
 }
 
-function oneOrPerSeed(flag: string, values: readonly number[] | undefined, members: number) {
-  if (values === undefined || values.length === members) return values;
+const describeNetworks = () => Object.entries(networks).map(([name, { description }]) => [name, description] as const);
+
+const describePresets = () =>
+  Object.entries<Zoo<unknown>>(zoos).map(([name, zoo]) => {
+    const axes = [zoo.load, zoo.temperature].map(({ option, values }) => `${flagOf(option)} ${values.join(' ')}`);
+    return [name, `${zoo.name}: ${axes.join(', ')}`] as const;
+  });
+
+const flagOf = (option: string): string => longOf({ ...networkFlags, ...trainingFlags }[option]!);
+
+/** A list of one or of as many as there are members, as the training takes it. */
+function perSeed(flag: string, values: unknown, members: number): unknown {
+  if (!Array.isArray(values) || values.length === members) return values;
   if (values.length === 1) return values[0];
   throw unexpected(flag, `one value or ${members}, one per seed`, `${values.length} values`);
 }
 
-/** What of {@link SettingOptions} can be refused before the images are read. Throws `INVALID_ARGUMENT`. */
-export function checkSettings(options: SettingOptions): void {
-  oneOrPerSeed('--lr', options.lr, options.seeds.length);
-  oneOrPerSeed('--weight-decay', options.weightDecay, options.seeds.length);
-  if (options.optimizer === 'sgd') return;
-  for (const key of ['momentum', 'nesterov'] as const)
-    if (options[key] !== undefined)
-      throw unexpected(`--${key}`, `nothing beside --optimizer ${options.optimizer}`, `${options[key]}`);
+/** Both axes of a zoo's grid must be said: its recipe leaves them open. */
+function checkAxes(name: string, { load, temperature }: Zoo<unknown>, given: Given): void {
+  for (const { option, values } of [load, temperature])
+    if (given[option] === undefined)
+      throw unexpected(
+        flagOf(option),
+        `one of ${values.join(', ')} beside --preset ${name}, whose axis it is`,
+        'nothing',
+      );
 }
 
-/** A population with its first values. Throws as `prepare`. */
-export function prepareRun(options: SettingOptions, data: DataSet): Run {
-  const { model, width, stem, optimizer, crop, flip, rotate } = options;
-  const [, channels, height, imageWidth] = data.train.shape;
-  const members = options.seeds.length;
-  const sgd = optimizer === 'sgd';
-  return prepare({
-    model: models[model]({ width, stem, input: [channels, height, imageWidth], classes: data.classes }),
-    data,
-    batchSize: options.batchSize,
-    epochs: options.epochs,
-    seeds: options.seeds,
-    lr: oneOrPerSeed('--lr', options.lr, members) ?? (sgd ? resnetDefaults.lr : adamwRate),
-    optimizer,
-    weightDecay:
-      oneOrPerSeed('--weight-decay', options.weightDecay, members) ?? (sgd ? resnetDecay.weightDecay : undefined),
-    momentum: options.momentum,
-    nesterov: options.nesterov,
-    schedule: options.schedule,
-    evaluateEvery: options.evaluateEvery,
-    dtype: options.dtype,
-    device: options.device,
-    augment: { flip, rotate, ...(crop !== undefined && { crop: { padding: crop } }) },
-  });
+/**
+ * Everything about the flags that can be refused before the data are read.
+ *
+ * @param given what stood on the command line
+ * @throws PtmzError `INVALID_ARGUMENT` naming the flag
+ */
+export function checkSettings(given: Given): Settings {
+  const preset = given['preset'] as keyof typeof zoos | undefined;
+  if (preset !== undefined && given['model'] !== undefined)
+    throw unexpected('--model', `nothing beside --preset ${preset}`, given['model'] as string);
+  const zoo: Zoo<object> | undefined = preset && zoos[preset];
+  const network = zoo?.network ?? (given['model'] as NetworkName | undefined) ?? 'resnet18';
+  const { takes, recipe } = networkOf(network);
+  for (const table of [trainingFlags, augmentFlags]) refuseOthers(table, given, takes, `--model ${network}`);
+  const { weightDecay, ...published } = (zoo?.recipe ?? {}) as Record<string, unknown>;
+  const own = networkOptions(network, published, given);
+  const decay = weightDecay === undefined ? {} : { optimizer: { ...recipe.optimizer, weightDecay } };
+  const chosen = chooseRecipe({ ...recipe, ...published, ...decay } as Recipe, given);
+  if (preset !== undefined) checkAxes(preset, zoo!, given);
+
+  const seeds = (given['seeds'] ?? zoo?.seeds ?? [0]) as readonly number[];
+  const settings: Record<string, unknown> = {
+    ...{ epochs: 10, ...(takes !== 'nothing' && { batchSize: 64 }) },
+    ...recipe,
+    ...pickOthers(published, networkFlags),
+    ...chosen,
+    ...pick(trainingFlags, given),
+    ...own,
+    seeds,
+  };
+  const { optimizer } = chosen;
+  if ('weightDecay' in optimizer)
+    settings['optimizer'] = {
+      ...optimizer,
+      weightDecay: perSeed('--weight-decay', optimizer.weightDecay, seeds.length),
+    };
+  settings['lr'] = perSeed('--lr', settings['lr'], seeds.length);
+  if ('beta' in settings) settings['beta'] = perSeed('--beta', settings['beta'], seeds.length);
+  const augment = chooseAugment(published['augment'] as Augment | undefined, given);
+  if (augment) settings['augment'] = augment;
+  return { network, takes, block: zoo?.block, options: settings };
+}
+
+const pickOthers = (values: Record<string, unknown>, table: FlagTable) =>
+  Object.fromEntries(Object.entries(values).filter(([key]) => !(key in table)));
+
+/**
+ * A population with its first values.
+ *
+ * @param data images or text, as the network takes it; undefined for a network that has its own points
+ * @throws as `prepare`
+ */
+export function prepareRun({ network, options }: Settings, data: DataSet<Split> | undefined, device: string): Run {
+  return networkOf(network).prepare({ ...options, device, ...(data && { data }) } as never);
 }
 
 /** `5`, `5epochs` or `100steps`. */

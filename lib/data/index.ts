@@ -27,7 +27,15 @@ export type { ImageSetOptions } from './imageSet.js';
 export { stl10 } from './stl10.js';
 export { svhn } from './svhn.js';
 export { tinyImageNet, type TinyImageNetOptions } from './tinyImageNet.js';
-export { tokens, TokenSplit, type TokenBatch, type TokenDataSet, type TokensOptions } from './tokens.js';
+export {
+  tokens,
+  TokenSplit,
+  TokenWindows,
+  type TokenBatch,
+  type TokenDataSet,
+  type TokensOptions,
+  type WindowOptions,
+} from './tokens.js';
 export type { DownloadProgress } from './download.js';
 export {
   downloadData,
@@ -36,5 +44,8 @@ export {
   type DownloadedData,
 } from './downloadData.js';
 export { tokenise, type TokenisedText, type TokeniseOptions, type TokeniseProgress } from './tokenise.js';
+export { characters, type CharacterSet, type CharactersOptions } from './characters.js';
+export { textFile, type TextFileOptions } from './textFile.js';
 export { Split } from './split.js';
+export { WindowSplit } from './windowSplit.js';
 export { text, TextSplit, type TextOptions } from './text.js';

@@ -1,5 +1,5 @@
 /** The data sets that can be named in one line, `NAME` or `NAME:PATH`; a new one is a reader beside this and a row here. */
-import { basename, resolve } from 'node:path';
+import { basename, extname, resolve } from 'node:path';
 import { checkOneOf, checkString, unexpected } from '../errors.js';
 import { cifar10, cifar100 } from './cifar.js';
 import type { DataSet } from './dataset.js';
@@ -7,25 +7,36 @@ import { digits } from './digits.js';
 import { fashionMnist } from './fashionMnist.js';
 import { idxFolder } from './idxFolder.js';
 import { imageFolder, type ImageFolderOptions } from './imageFolder.js';
+import type { Split } from './split.js';
 import { stl10 } from './stl10.js';
 import { svhn } from './svhn.js';
+import { textFile } from './textFile.js';
 import { tinyImageNet } from './tinyImageNet.js';
+import { tokens } from './tokens.js';
 
-/** What can be asked of a reader; `size` only of one that has it. */
-export type OpenDataOptions = Pick<ImageFolderOptions, 'train' | 'test' | 'size' | 'signal' | 'onProgress'>;
+/** What can be asked of a reader: `size` only of one that has it, `block` of text. */
+export type OpenDataOptions = Pick<ImageFolderOptions, 'train' | 'test' | 'size' | 'signal' | 'onProgress'> & {
+  /** Length of a window; default 64. */
+  block?: number;
+};
 
 interface DataSource {
   description: string;
-  /** Whether a path follows the name. */
-  path: 'none' | 'optional' | 'required';
+  /** Default `images`. */
+  kind?: 'text';
+  /** Whether a path follows the name: of a folder, or of a file. */
+  path: 'none' | 'optional' | 'required' | 'file';
   /** Images that it has, where that is known; `train` and `test` of the options take a part. */
   counts?: readonly [train: number, test: number];
   /** `DataSet.name` of what it reads, where that is always the same. */
   title?: string;
   /** Whether images can be brought to a size while they are read. */
   resizes?: true;
-  open(path: string | undefined, options: OpenDataOptions): Promise<DataSet>;
+  open(path: string | undefined, options: OpenDataOptions): Promise<DataSet<Split>>;
 }
+
+/** Tokens in a window, where nothing is said. */
+const standardBlock = 64;
 
 const counts = ({ train, test }: OpenDataOptions) => ({ train, test });
 
@@ -96,7 +107,21 @@ export const dataSources = {
     description: 'JPEG and PNG files, one folder per class, below train and test or val; needs sharp',
     path: 'required',
     resizes: true,
-    open: (dir, options) => imageFolder(dir!, options),
+    open: (dir, { train, test, size, signal, onProgress }) =>
+      imageFolder(dir!, { train, test, size, signal, onProgress }),
+  },
+  tokens: {
+    description: 'train.bin and val.bin of nanoGPT or ptmz data tokenize, read as they are needed',
+    kind: 'text',
+    path: 'required',
+    open: async (dir, { block = standardBlock, train, test }) =>
+      (await tokens(dir!)).windows({ block }, { train, test }),
+  },
+  text: {
+    description: 'a text in UTF-8, one token per character; its last tenth to test',
+    kind: 'text',
+    path: 'file',
+    open: (file, { block = standardBlock, train, test }) => textFile(file!, { block, windows: { train, test } }),
   },
 } satisfies Record<string, DataSource> as Readonly<Record<string, DataSource>>;
 
@@ -108,7 +133,8 @@ export interface DataSpec {
 
 /** How a source is written: `digits`, `fashion-mnist[:DIR]`, `cifar10:DIR`. @internal */
 export function specPattern(name: string): string {
-  return { none: name, optional: `${name}[:DIR]`, required: `${name}:DIR` }[dataSources[name]!.path];
+  const { path } = dataSources[name]!;
+  return { none: name, optional: `${name}[:DIR]`, required: `${name}:DIR`, file: `${name}:FILE` }[path];
 }
 
 /**
@@ -123,7 +149,7 @@ export function parseDataSpec(spec: string): DataSpec {
   const name = colon < 0 ? spec : spec.slice(0, colon);
   const path = colon < 0 ? undefined : spec.slice(colon + 1);
   const source = dataSources[checkOneOf('data', name, Object.keys(dataSources))]!;
-  const wrong = source.path === 'none' ? path !== undefined : path === '' || (source.path === 'required' && !path);
+  const wrong = source.path === 'none' ? path !== undefined : path === '' || (source.path !== 'optional' && !path);
   if (wrong) throw unexpected('data', specPattern(name), `'${spec}'`);
   return path === undefined ? { name } : { name, path };
 }
@@ -135,7 +161,9 @@ export function formatDataSpec({ name, path }: DataSpec): string {
 
 /** A word for a spec: its own name, or that of its folder where there are many such data sets. @internal */
 export function shortName({ name, path }: DataSpec): string {
-  return dataSources[name]!.title === undefined && path !== undefined ? basename(resolve(path)) : name;
+  const { title, path: kind } = dataSources[name]!;
+  if (title !== undefined || path === undefined) return name;
+  return kind === 'file' ? basename(path, extname(path)) : basename(resolve(path));
 }
 
 /** The source that finds a data set again by its `DataSet.name` alone. @internal */
@@ -150,10 +178,26 @@ export function findSource(title: string): DataSpec | undefined {
  * @throws PtmzError `INVALID_ARGUMENT` for an option that the source does not have, and what its reader throws
  * @internal
  */
-export async function openData({ name, path }: DataSpec, options: OpenDataOptions = {}): Promise<DataSet> {
+export async function openData({ name, path }: DataSpec, options: OpenDataOptions = {}): Promise<DataSet<Split>> {
   const source = dataSources[name]!;
+  if (options.block !== undefined && source.kind !== 'text')
+    throw unexpected('block', `nothing: ${name} are images`, String(options.block));
   if (options.size !== undefined && source.resizes === undefined)
     throw unexpected('size', `nothing: the images of ${name} have theirs`, String(options.size));
   options.signal?.throwIfAborted();
   return source.open(path, options);
+}
+
+/** What a source has. @internal */
+export const kindOf = ({ name }: DataSpec): 'images' | 'text' => dataSources[name]!.kind ?? 'images';
+
+/**
+ * As {@link openData}, of images alone.
+ *
+ * @throws PtmzError `INVALID_ARGUMENT` for a text, and what its reader throws
+ * @internal
+ */
+export async function openImages(spec: DataSpec, options: OpenDataOptions = {}): Promise<DataSet> {
+  if (kindOf(spec) !== 'images') throw unexpected('data', 'images', `the text ${formatDataSpec(spec)}`);
+  return (await openData(spec, options)) as DataSet;
 }

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { checkInteger, checkNumber, checkObject, checkString, invalidArgument } from '../errors.js';
 import { resident, type DataSet } from './dataset.js';
-import { Split } from './split.js';
+import { checkWindows, countWindows, WindowSplit } from './windowSplit.js';
 
 /** What {@link text} takes. */
 export interface TextOptions {
@@ -19,21 +19,16 @@ export interface TextOptions {
   name?: string;
 }
 
-/** Windows of a text. */
-export class TextSplit extends Split {
+/** Windows of a text in memory. */
+export class TextSplit extends WindowSplit {
   /** Use {@link text}. @internal */
   constructor(
     readonly tokens: Int32Array,
-    readonly block: number,
-    readonly stride: number,
+    block: number,
+    stride: number,
     vocab: number,
   ) {
-    const count = Math.floor((tokens.length - 1 - block) / stride) + 1;
-    super([count, block], vocab, {
-      samples: resident('int32', tokens),
-      labels: null,
-      ...{ count, channels: 1, plane: block, mean: [], deviation: [], window: block, stride },
-    });
+    super(countWindows(tokens.length, block, stride), block, stride, vocab, { samples: resident('int32', tokens) });
   }
 
   /** @internal */
@@ -41,6 +36,16 @@ export class TextSplit extends Split {
     const { shape, stride, classes } = this;
     return createHash('sha256').update(JSON.stringify({ shape, stride, classes })).update(this.tokens).digest('hex');
   }
+}
+
+/** The first so many windows, or all of them; `name` is that of the option. @internal */
+export function firstWindows(name: string, split: TextSplit, count: number | undefined): TextSplit {
+  if (count === undefined) return split;
+  const { tokens, block, stride, classes } = split;
+  checkInteger(name, count, 1, split.count);
+  const part = new TextSplit(tokens.subarray(0, (count - 1) * stride + block + 1), block, stride, classes);
+  split.dispose();
+  return part;
 }
 
 function checkTokens(name: string, tokens: ArrayLike<number>, block: number, vocab: number): Int32Array {
@@ -66,8 +71,7 @@ function checkTokens(name: string, tokens: ArrayLike<number>, block: number, voc
  */
 export function text(options: TextOptions): DataSet<TextSplit> {
   checkObject('options of text', options, ['tokens', 'block', 'vocab', 'stride', 'test', 'name']);
-  const block = checkInteger('block', options.block, 1, 2 ** 31 - 1);
-  const stride = checkInteger('stride', options.stride ?? block, 1, 2 ** 31 - 1);
+  const { block, stride } = checkWindows(options);
   if (options.vocab !== undefined) checkInteger('vocab', options.vocab, 1, 2 ** 31 - 1);
   const name = checkString('name', options.name ?? 'text');
   let all = checkTokens('tokens', options.tokens, block, options.vocab ?? 2 ** 31 - 1);

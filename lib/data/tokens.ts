@@ -4,11 +4,13 @@
  */
 import { createHash } from 'node:crypto';
 import { basename, join, resolve } from 'node:path';
-import { checkArray, checkInteger, checkObject, checkString, PtmzError } from '../errors.js';
+import { checkArray, checkInteger, checkObject, checkString, invalidArgument, PtmzError } from '../errors.js';
 import { InputFile } from '../formats/inputFile.js';
 import { parsePickle } from '../formats/pickle.js';
 import { plainGlobals } from '../formats/pickleValue.js';
+import type { DataSet } from './dataset.js';
 import { entryKind, malformed, readWhole } from './files.js';
+import { checkWindows, countWindows, WindowSplit } from './windowSplit.js';
 
 /** What {@link tokens} takes. */
 export interface TokensOptions {
@@ -24,12 +26,52 @@ export interface TokenBatch {
   targets: Int32Array;
 }
 
+/** What {@link TokenSplit.windows} takes. */
+export interface WindowOptions {
+  /** Length of a window: inputs are tokens i to i + block - 1, targets those one further. */
+  block: number;
+  /** Tokens from one window to the next; default `block`, so that every token is predicted once in an epoch. */
+  stride?: number;
+  /** The first so many windows; default: all. */
+  count?: number | undefined;
+}
+
 /** Text for training, and for testing where there is a `val.bin`. */
 export interface TokenDataSet extends Disposable {
   readonly name: string;
   readonly vocabulary: number;
   readonly train: TokenSplit;
   readonly test?: TokenSplit;
+  /**
+   * Both files as windows, for {@link trainGPT2}; those of the test do not overlap. The tokens stay in their files.
+   *
+   * @param counts the first so many windows; default: all
+   */
+  windows(
+    options: Omit<WindowOptions, 'count'>,
+    counts?: { train?: number | undefined; test?: number | undefined },
+  ): DataSet<TokenWindows>;
+}
+
+/** Windows of a file of tokens. A training reads each one as it needs it. */
+export class TokenWindows extends WindowSplit {
+  /** Use {@link TokenSplit.windows}. @internal */
+  constructor(
+    readonly source: TokenSplit,
+    count: number,
+    block: number,
+    stride: number,
+  ) {
+    const { path, vocabulary } = source;
+    super(count, block, stride, vocabulary, { samples: null, file: { path: resolve(path), vocabulary } });
+  }
+
+  /** @internal */
+  digest(): string {
+    const { shape, stride, classes } = this;
+    const text = JSON.stringify({ shape, stride, classes, file: this.source.digest() });
+    return createHash('sha256').update(text).digest('hex');
+  }
 }
 
 const GPT2 = 50_257;
@@ -108,6 +150,31 @@ export class TokenSplit implements Disposable {
     return { inputs, targets };
   }
 
+  /**
+   * The file as windows, for {@link trainGPT2}.
+   *
+   * @throws PtmzError `INVALID_ARGUMENT`, also where there are fewer tokens than one window needs
+   * @example
+   * ```ts
+   * import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+   * import { tokens, trainGPT2 } from 'ptmz-native';
+   * const dir = mkdtempSync('text-');
+   * writeFileSync(`${dir}/train.bin`, Uint16Array.from({ length: 400 }, (_, i) => (i * i) % 7));
+   * using files = await tokens(dir, { vocabulary: 7 });
+   * const data = { name: 'squares', classes: 7, train: files.train.windows({ block: 8 }) }; // or files.windows({ block: 8 })
+   * using run = await trainGPT2({ dim: 8, heads: 1, depth: 1, data, batchSize: 8, epochs: 1, seeds: [0] });
+   * rmSync(dir, { recursive: true });
+   * ```
+   */
+  windows(options: WindowOptions): TokenWindows {
+    checkObject('options of windows', options, ['block', 'stride', 'count']);
+    const { block, stride } = checkWindows(options);
+    if (this.count <= block)
+      throw invalidArgument('block', `less than the ${this.count} tokens of ${this.path}`, block);
+    const all = countWindows(this.count, block, stride);
+    return new TokenWindows(this, checkInteger('count', options.count ?? all, 1, all), block, stride);
+  }
+
   /** SHA-256 of the tokens, by which a resumed training knows its text; computed once. */
   digest(): string {
     if (this.#digest !== undefined) return this.#digest;
@@ -156,9 +223,17 @@ export async function tokens(dir: string, options: TokensOptions = {}): Promise<
   const train = new TokenSplit(trainPath, vocabulary);
   try {
     const test = (await entryKind(testPath)) === 'file' ? new TokenSplit(testPath, vocabulary) : undefined;
+    const name = basename(resolve(dir));
     return {
-      ...{ name: basename(resolve(dir)), vocabulary, train },
+      ...{ name, vocabulary, train },
       ...(test && { test }),
+      windows(sizes, counts = {}) {
+        const windows = {
+          train: train.windows({ ...sizes, count: counts.train }),
+          ...(test && { test: test.windows({ block: sizes.block, count: counts.test }) }),
+        };
+        return { name, classes: vocabulary, ...windows };
+      },
       [Symbol.dispose]() {
         train.dispose();
         test?.dispose();

@@ -1,8 +1,9 @@
 /** Equations of physics-informed networks: convection, as the published zoo has it, reaction and Burgers. */
-import { checkInteger, checkNumber, checkObject, invalidArgument } from '../errors.js';
+import { checkArray, checkInteger, checkNumber, checkObject, invalidArgument } from '../errors.js';
 import { convection } from '../data/convection.js';
 import type { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
+import { choicePart, ModelName, numberPart, sizesPart } from './modelName.js';
 import { derivative, field, points, type FieldOptions, type Problem } from './problem.js';
 
 /** What all equations take. */
@@ -22,17 +23,38 @@ export interface EquationOptions {
   times?: number;
 }
 
+const standardLayers = [2, 50, 50, 50, 50, 1];
+const equationName = (kind: string) =>
+  new ModelName<Required<EquationOptions>>(kind, [
+    sizesPart('layers', 'n', standardLayers),
+    choicePart('activation', ['tanh', 'sin', 'relu', 'softplus'], 'tanh'),
+    numberPart('collocation', 'c', 100),
+    numberPart('pointSeed', 's', 0),
+    numberPart('weight', 'w', 1),
+    numberPart('places', 'x', 256),
+    numberPart('times', 't', 100),
+  ]);
+
+/** @internal */
+export const convectionName = equationName('convection');
+/** @internal */
+export const reactionName = equationName('reaction');
+/** @internal */
+export const burgersName = equationName('burgers');
+
 const keys = ['layers', 'activation', 'collocation', 'pointSeed', 'weight', 'places', 'times'] as const;
 
 function complete(options: EquationOptions) {
   checkObject('options', options, [...keys]);
-  const layers = options.layers ?? [2, 50, 50, 50, 50, 1];
+  const layers = options.layers ?? standardLayers;
+  checkArray('layers', layers);
   if (layers[0] !== 2 || layers.at(-1) !== 1) throw invalidArgument('layers', 'sizes from 2 to 1', layers);
-  const { activation = 'tanh', places = 256, times = 100, collocation = 100, pointSeed: seed = 0 } = options;
+  const { activation = 'tanh', places = 256, times = 100, collocation = 100, pointSeed = 0 } = options;
   const weight = checkNumber('weight', options.weight ?? 1, 0, Number.MAX_VALUE);
   for (const [name, value] of Object.entries({ places, times })) checkInteger(name, value, 2);
   // The grid and the points of the published convection runs serve all equations on [0, 2 pi) x [0, 1].
-  return { layers, activation, weight, grid: convection({ places, times, collocation, seed }) };
+  const named = { layers, activation, collocation, pointSeed, weight, places, times };
+  return { ...named, named, grid: convection({ places, times, collocation, seed: pointSeed }) };
 }
 
 const meanSquare = (x: Value): Value => x.square().mean();
@@ -85,7 +107,7 @@ function periodic(
 export function convectionEquation(options: EquationOptions = {}): Problem {
   const all = complete(options);
   return {
-    name: 'convection',
+    name: convectionName.format(all.named),
     constants: ['beta'],
     build(graph, constants) {
       const beta = constants['beta']!;
@@ -115,7 +137,7 @@ export function reactionEquation(options: EquationOptions = {}): Problem {
       .mul(-8 / Math.PI ** 2)
       .exp();
   return {
-    name: 'reaction',
+    name: reactionName.format(all.named),
     constants: ['rho'],
     build(graph, constants) {
       const rho = constants['rho']!;
@@ -143,7 +165,7 @@ export function reactionEquation(options: EquationOptions = {}): Problem {
 export function burgersEquation(options: EquationOptions = {}): Problem {
   const all = complete(options);
   return {
-    name: 'burgers',
+    name: burgersName.format(all.named),
     constants: ['nu'],
     build(graph, constants) {
       const nu = constants['nu']!;

@@ -1,8 +1,10 @@
 /** GPT-2 (Radford et al. 2019) with nanoGPT's parameter names: pre-norm decoder, learned positions, tied head. */
-import { checkBoolean, checkInteger, checkNumber, checkObject, checkOneOf, invalidArgument } from '../errors.js';
+import { checkBoolean, checkInteger, checkObject, checkOneOf, invalidArgument } from '../errors.js';
 import type { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
 import { dropout, embedding, gelu, layerNorm, linear, multiHeadAttention } from '../nn/index.js';
+import { checkDropout } from './model.js';
+import { choicePart, ModelName, numberPart, withoutPart } from './modelName.js';
 
 /** What {@link gpt2} takes. */
 export interface GPT2Options {
@@ -32,6 +34,17 @@ export interface LanguageModel {
   /** tokens (B,T) of kind index, T <= block -> logits (B,T,vocab). */
   build(graph: Graph, tokens: Value, mode: { training: boolean }): Value;
 }
+
+/** @internal */
+export const gpt2Name = new ModelName<GPT2Options>('gpt2', [
+  numberPart('dim', 'd'),
+  numberPart('depth', 'l'),
+  numberPart('heads', 'h'),
+  withoutPart('bias', 'nobias'),
+  withoutPart('tied', 'untied'),
+  choicePart('approximate', ['none', 'tanh'], 'none'),
+  numberPart('dropout', 'drop', 0),
+]);
 
 const optionNames = ['vocab', 'block', 'dim', 'heads', 'depth', 'bias', 'tied', 'approximate', 'dropout'] as const;
 
@@ -111,12 +124,11 @@ export function gpt2(options: GPT2Options): LanguageModel {
     bias: checkBoolean('bias', options.bias ?? true),
     tied: checkBoolean('tied', options.tied ?? true),
     approximate: checkOneOf('approximate', options.approximate ?? 'none', ['none', 'tanh']),
-    dropout: checkNumber('dropout', options.dropout ?? 0),
+    dropout: checkDropout(options.dropout ?? 0),
   };
   if (all.dim % all.heads !== 0) throw invalidArgument('dim', `a multiple of heads (${all.heads})`, all.dim);
-  if (all.dropout < 0 || all.dropout >= 1) throw invalidArgument('dropout', 'a number in [0, 1)', all.dropout);
   return {
-    name: `gpt2-d${all.dim}-l${all.depth}`,
+    name: gpt2Name.format(all),
     vocab: all.vocab,
     block: all.block,
     build(graph, tokens, { training }) {

@@ -1,5 +1,5 @@
 /** Model: what the trainer needs to know of a classifier - its input and how its graph is built. */
-import { checkInteger, checkObject, checkString, invalidArgument, PtmzError } from '../errors.js';
+import { checkInteger, checkNumber, checkObject, checkString, invalidArgument, PtmzError } from '../errors.js';
 import type { Graph } from '../graph/graph.js';
 import { Value } from '../graph/value.js';
 
@@ -37,6 +37,12 @@ export function checkInput(name: string, value: Model['input']): void {
   if (!Array.isArray(value) || value.length !== 3)
     throw invalidArgument(name, 'three sizes: channels, height, width', value);
   value.forEach((size, i) => checkInteger(`${name}[${i}]`, size, 1));
+}
+
+/** A probability of dropout: in [0, 1). @internal */
+export function checkDropout(rate: number): number {
+  if (checkNumber('dropout', rate, 0, 1) < 1) return rate;
+  throw invalidArgument('dropout', 'a number in [0, 1)', rate);
 }
 
 /** Throws unless `value` looks like a model. @internal */

@@ -1,8 +1,12 @@
 /** The models of this package by name; a new one is a file beside this and a row here. */
+import { cnn } from './cnn.js';
+import { gpt2 } from './gpt2.js';
+import { mlp } from './mlp.js';
 import type { Model } from './model.js';
 import { resnet, type ResNetOptions } from './resnet.js';
+import { vit } from './vit.js';
 
-/** What every model of the registry is given. */
+/** What every ResNet of the registry is given. */
 export interface ModelOptions {
   width: number;
   input: readonly [channels: number, height: number, width: number];
@@ -27,4 +31,8 @@ export const models = {
   resnet34: (options: ModelOptions): Model => resnet({ depth: 34, ...options }),
   /** {@link resnet} of depth 50. */
   resnet50: (options: ModelOptions): Model => resnet({ depth: 50, ...options }),
+  vit,
+  mlp,
+  cnn,
+  gpt2,
 } as const;

@@ -4,6 +4,7 @@ import type { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
 import { batchNorm, conv2d, linear, maxPool2d } from '../nn/index.js';
 import { checkInput, type Model } from './model.js';
+import { choicePart, ModelName, numberPart } from './modelName.js';
 
 /** What {@link resnet} takes. */
 export interface ResNetOptions {
@@ -16,6 +17,15 @@ export interface ResNetOptions {
   /** `cifar` (default): 3x3 convolution, stride 1, no pool. `imagenet`: 7x7, stride 2, then a 3x3/2 max-pool. */
   stem?: 'cifar' | 'imagenet';
 }
+
+/** One kind of name for each depth. @internal */
+export const resnetNames = ([18, 34, 50] as const).map((depth) => ({
+  depth,
+  name: new ModelName<ResNetOptions>(`resnet${depth}`, [
+    numberPart('width', 'w'),
+    choicePart('stem', ['cifar', 'imagenet'], 'cifar'),
+  ]),
+}));
 
 const blocks = { 18: [2, 2, 2, 2], 34: [3, 4, 6, 3], 50: [3, 4, 6, 3] } as const;
 
@@ -95,7 +105,7 @@ export function resnet(options: ResNetOptions): Model {
   const stem = checkOneOf('stem', options.stem ?? 'cifar', ['cifar', 'imagenet']);
   const block = depth === 50 ? 'bottleneck' : 'basic';
   return {
-    name: `resnet${depth}-w${width}${stem === 'cifar' ? '' : `-${stem}`}`,
+    name: resnetNames.find((row) => row.depth === depth)!.name.format({ ...options, stem }),
     input: [input[0], input[1], input[2]],
     classes,
     build(graph, x, { training }) {

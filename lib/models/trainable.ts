@@ -2,7 +2,7 @@
 import { checkInteger, checkObject, checkString, invalidArgument, PtmzError } from '../errors.js';
 import { DataSplit } from '../data/dataset.js';
 import type { Split } from '../data/split.js';
-import { TextSplit } from '../data/text.js';
+import { WindowSplit } from '../data/windowSplit.js';
 import { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
 import { crossEntropy } from '../nn/index.js';
@@ -59,7 +59,7 @@ export function sampleShape(model: Trainable): { classes: number; input: readonl
 
 /** How long the windows of a text are; undefined for other samples. @internal */
 export const windowOf = (split: Split): { window?: number } =>
-  split instanceof TextSplit ? { window: split.block } : {};
+  split instanceof WindowSplit ? { window: split.block } : {};
 
 /** Throws unless the samples are of the kind and size that the model takes. @internal */
 export function checkFits(model: Trainable, split: Split, name: string): void {
@@ -69,7 +69,7 @@ export function checkFits(model: Trainable, split: Split, name: string): void {
     return;
   }
   const { classes, input } = sampleShape(model);
-  if (isLanguageModel(model) && !(split instanceof TextSplit)) throw wrongKind('tokens made by text()');
+  if (isLanguageModel(model) && !(split instanceof WindowSplit)) throw wrongKind('tokens made by text() or tokens()');
   if (!isLanguageModel(model) && !(split instanceof DataSplit)) throw wrongKind('images made by arrays() or a reader');
   const [, ...sample] = split.shape;
   const what = isLanguageModel(model) ? 'windows' : 'images';

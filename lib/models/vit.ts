@@ -5,7 +5,8 @@ import type { Graph } from '../graph/graph.js';
 import { concat } from '../graph/operators.js';
 import type { Value } from '../graph/value.js';
 import { conv2d, dropout, gelu, layerNorm, linear, multiHeadAttention, relu } from '../nn/index.js';
-import { checkInput, type Model } from './model.js';
+import { checkDropout, checkInput, type Model } from './model.js';
+import { choicePart, ModelName, numberPart, withoutPart } from './modelName.js';
 
 /** What {@link vit} takes. */
 export interface ViTOptions {
@@ -37,6 +38,18 @@ const optionNames = [
 
 const kaiming: Init = { kind: 'kaimingUniform' };
 const ones: Init = { kind: 'constant', value: 1 };
+/** @internal */
+export const vitName = new ModelName<ViTOptions>('vit', [
+  numberPart('dim', 'd'),
+  numberPart('patch', 'p'),
+  numberPart('depth', 'l'),
+  numberPart('heads', 'h'),
+  numberPart('mlpRatio', 'm', 4),
+  choicePart('activation', ['relu', 'gelu'], 'relu'),
+  withoutPart('classToken', 'mean'),
+  numberPart('dropout', 'drop', 0),
+]);
+
 const epsilon = 1e-6; // of torchvision's layer norms
 
 /** One network's layers, which take their parameters from a graph in torchvision's order. */
@@ -97,31 +110,10 @@ function complete(options: ViTOptions): Required<ViTOptions> {
     mlpRatio: checkNumber('mlpRatio', options.mlpRatio ?? 4, 0),
     activation: checkOneOf('activation', options.activation ?? 'relu', ['relu', 'gelu']),
     classToken: checkBoolean('classToken', options.classToken ?? true),
-    dropout: checkNumber('dropout', options.dropout ?? 0, 0, 1),
+    dropout: checkDropout(options.dropout ?? 0),
   };
   if (Math.round(all.mlpRatio * dim) < 1) throw invalidArgument('mlpRatio', 'at least one hidden unit', all.mlpRatio);
-  if (all.dropout === 1) throw invalidArgument('dropout', 'a number in [0, 1)', all.dropout);
   return all;
-}
-
-/** What tells two networks apart beside dimension, input and classes; what is as by default is left out. */
-function variant({
-  patch,
-  depth,
-  heads,
-  mlpRatio,
-  activation,
-  classToken,
-  dropout: rate,
-}: Required<ViTOptions>): string {
-  const parts = [
-    ...[`p${patch}`, `l${depth}`, `h${heads}`],
-    ...(mlpRatio === 4 ? [] : [`m${mlpRatio}`]),
-    ...(activation === 'relu' ? [] : [activation]),
-    ...(classToken ? [] : ['mean']),
-    ...(rate === 0 ? [] : [`drop${rate}`]),
-  ];
-  return parts.join('-');
 }
 
 /**
@@ -141,7 +133,7 @@ export function vit(options: ViTOptions): Model {
   const { dim, input, classes, patch, classToken } = all;
   const patches = (input[1] / patch) * (input[2] / patch);
   return {
-    name: `vit-d${dim}-${variant(all)}`,
+    name: vitName.format(all),
     input: [input[0], input[1], input[2]],
     classes,
     build(graph, x, { training }) {
@@ -158,19 +150,5 @@ export function vit(options: ViTOptions): Model {
       const summary = token ? y.slice(1, 0, 1).reshape([x.shape[0]!, dim]) : y.mean(1);
       return layers.dense('heads.head', summary, classes);
     },
-  };
-}
-
-/** The options that a name of {@link vit} says, or undefined for another name. @internal */
-export function parseViTName(name: string): Omit<ViTOptions, 'input' | 'classes'> | undefined {
-  const match = /^vit-d(\d+)-p(\d+)-l(\d+)-h(\d+)(?:-m([\d.]+))?(?:-(gelu))?(?:-(mean))?(?:-drop([\d.]+))?$/.exec(name);
-  if (!match) return undefined;
-  const [, dim, patch, depth, heads, ratio, activation, mean, rate] = match;
-  return {
-    ...{ dim: Number(dim), patch: Number(patch), depth: Number(depth), heads: Number(heads) },
-    ...(ratio !== undefined && { mlpRatio: Number(ratio) }),
-    ...(activation !== undefined && { activation: 'gelu' as const }),
-    ...(mean !== undefined && { classToken: false }),
-    ...(rate !== undefined && { dropout: Number(rate) }),
   };
 }

@@ -1,13 +1,16 @@
 /** Training of populations. */
 export type { Augment } from './augment.js';
+export type { ColorJitter, JitterRange, RandAugment, RandomErasing } from './randomOps.js';
 export type { RealType } from './batches.js';
 export { evaluate, type Evaluation } from './evaluate.js';
 export type { JobOptions } from './job.js';
-export { trainGPT2, type GPT2Network, type TrainGPT2Options } from './trainGPT2.js';
+export { prepareCNN, trainCNN, type CNNNetwork, type TrainCNNOptions } from './trainCNN.js';
+export { prepareGPT2, trainGPT2, type GPT2Network, type TrainGPT2Options } from './trainGPT2.js';
+export { prepareMLP, trainMLP, type MLPNetwork, type TrainMLPOptions } from './trainMLP.js';
 export { preparePINN, trainPINN, type TrainPINNOptions } from './trainPINN.js';
-export { trainViT, type TrainViTOptions, type ViTNetwork } from './trainViT.js';
+export { prepareViT, trainViT, type TrainViTOptions, type ViTNetwork } from './trainViT.js';
 export { zoos, type ResNetRecipe, type ViTRecipe, type Zoo, type ZooAxis } from './zoos.js';
-export { prepareResNet, trainResNet, type TrainResNetOptions } from './presets.js';
+export { prepareResNet, trainResNet, type ResNetNetwork, type TrainResNetOptions } from './trainResNet.js';
 export type { Adam, AdamW, LBFGS, Optimizer, OptimizerName, OptimizerSettings, RMSprop, SGD } from './optimizers.js';
 export type { EpochRecord, TrainProgress } from './progress.js';
 export { loadRun, type LoadRunOptions } from './loadRun.js';

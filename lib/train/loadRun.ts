@@ -1,15 +1,13 @@
 /** Loading of saved runs. */
 import type { DataSet } from '../data/dataset.js';
 import type { Split } from '../data/split.js';
-import type { TextSplit } from '../data/text.js';
+import type { WindowSplit } from '../data/windowSplit.js';
 import { dataIdentity, type DataIdentity } from '../data/identity.js';
 import { findSource, openData } from '../data/registry.js';
 import { checkDevice } from '../device.js';
 import { checkObject, checkString, PtmzError } from '../errors.js';
-import type { Model } from '../models/model.js';
-import { resnet } from '../models/resnet.js';
+import { modelNamed } from '../models/named.js';
 import { checkTrainable, isProblem, type Trainable } from '../models/trainable.js';
-import { parseViTName, vit } from '../models/vit.js';
 import { currentBuild, restore, type Checkpoint, type CheckpointManifest } from './checkpoint.js';
 import { newestCheckpoint } from './checkpoints.js';
 import type { Run } from './run.js';
@@ -18,8 +16,8 @@ import { checkDataSet, prepareSettings } from './trainer.js';
 /** What {@link loadRun} takes. */
 export interface LoadRunOptions {
   /** The data set of the run; may be left out for `digits()` and `fashionMnist()`. */
-  data?: DataSet | DataSet<TextSplit>;
-  /** The model of the run; may be left out for a ResNet and a vision transformer. */
+  data?: DataSet | DataSet<WindowSplit>;
+  /** The model of the run; may be left out for those of this package. */
   model?: Trainable;
   /** Where it goes on: `cpu` (default), `cuda` or `cuda:N`, whichever it was saved on. */
   device?: string;
@@ -27,7 +25,7 @@ export interface LoadRunOptions {
 
 type Stored = CheckpointManifest['model'];
 
-async function dataFor({ name, train, test }: DataIdentity): Promise<DataSet> {
+async function dataFor({ name, train, test }: DataIdentity): Promise<DataSet<Split>> {
   const source = findSource(name);
   if (!source)
     throw new PtmzError('INVALID_ARGUMENT', `Expected the data set '${name}' of the run as options.data`, {
@@ -52,15 +50,12 @@ function checkSameData(path: string, stored: DataIdentity, given: DataSet<Split>
   }
 }
 
-function modelFor({ name, input, classes }: Stored): Model {
-  const match = /^resnet(18|34|50)-w(\d+)(-imagenet)?$/.exec(name);
-  const shape = { input: input as Model['input'], classes };
-  const options = parseViTName(name);
-  if (options) return vit({ ...options, ...shape });
-  if (!match) throw new PtmzError('INVALID_ARGUMENT', `Expected the model '${name}' of the run as options.model`);
-  const depth = Number(match[1]) as 18 | 34 | 50;
-  const stem = match[3] ? 'imagenet' : 'cifar';
-  return resnet({ depth, width: Number(match[2]), stem, ...shape });
+function modelFor({ name, input, classes }: Stored): Trainable {
+  const model = modelNamed(name, { input, classes });
+  if (model) return model;
+  throw new PtmzError('INVALID_ARGUMENT', `Expected the model '${name}' of the run as options.model`, {
+    hint: 'Only networks of this package can be left out; the command line opens no others.',
+  });
 }
 
 function checkSameModel(path: string, stored: Stored, run: Run): void {

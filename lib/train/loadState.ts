@@ -1,4 +1,5 @@
 /** Loading of a state dict, such as PyTorch's, into a member of a run. */
+import { createHash } from 'node:crypto';
 import { checkInteger, PtmzError } from '../errors.js';
 import { castFloats, isFloat } from '../formats/floatBits.js';
 import type { StateDictInput } from '../formats/stateDict.js';
@@ -14,8 +15,8 @@ const maxShown = 12;
  * Gives a member of a run that has not begun its training other parameters and buffers than those of its seed: from a
  * file of PyTorch, or from another run. Names and shapes must be those of the model, all of them.
  *
- * A checkpoint of the run holds what was loaded; two runs that differ in nothing else count as the same run, so save
- * them in directories of their own.
+ * What was loaded is part of the run: its checkpoints hold the numbers and their SHA-256 (`run.settings.weights`), and a
+ * directory of checkpoints refuses a run that began with others.
  *
  * @param member position in `run.seeds`
  * @param state tensors by name, as `readStateDict()` and `run.stateDict()` give them
@@ -41,14 +42,17 @@ export function loadStateDict(run: Run, member: number, state: StateDictInput): 
   const wrong = differences([...params, ...buffers], given);
   if (wrong.length > 0) throw mismatch(run.model.name, wrong);
   const type = run.settings.dtype === 'float64' ? 'F64' : 'F32';
+  const hash = createHash('sha256');
   const put = (entries: readonly FlatEntry[], vector: Run['vectors']['buffers']) => {
     for (const { name, offset } of entries) {
       const { data } = castFloats(toStored(`'${name}'`, given.get(name)!), type);
       vector!.set(member, data as Float32Array | Float64Array, offset);
+      hash.update(`${name} `).update(data as Float32Array | Float64Array);
     }
   };
   put(params, run.vectors.params);
   put(buffers, run.vectors.buffers);
+  run.recordWeights(member, hash.digest('hex'));
 }
 
 /** All at once, so that they need not be found one by one. */

@@ -9,13 +9,14 @@ import { Vector } from '../graph/vector.js';
 import { loadNative } from '../load.js';
 import { ProblemSplit } from '../models/problem.js';
 import { buildBatch, sampleShape, windowOf, type Trainable } from '../models/trainable.js';
-import { nativeAugment, type Augment } from './augment.js';
+import { nativeAugment, type AugmentSettings } from './augment.js';
 import { BatchPrograms, evaluationProgram, trainingProgram, type RealType } from './batches.js';
 import { CheckpointDirectory } from './checkpoints.js';
 import { saveWithPatience } from './diskPause.js';
 import { awaitJob, type JobOptions } from './job.js';
 import { cycledMomentum, lbfgsColumns, nativeOptimizer, type OptimizerSettings } from './optimizers.js';
 import { toProgress, toRecord, type EpochRecord, type TrainProgress } from './progress.js';
+import { nativeRandomOps } from './randomOps.js';
 import { createVectors, type RunVectors } from './runVectors.js';
 import { checkSaveOptions, saveKeys, type SavedCheckpoint, type SaveOptions, type SavePlan } from './saving.js';
 import { scheduleTable, type Schedule, type ScheduleName, type ScheduleTable } from './schedules.js';
@@ -34,7 +35,7 @@ export interface RunSettings {
   evaluateEvery: number;
   dtype: RealType;
   shuffle: boolean;
-  augment: Required<Augment>;
+  augment: AugmentSettings;
   accumulate?: number;
   labelSmoothing?: number;
   decay?: 'all' | 'matrices';
@@ -44,6 +45,8 @@ export interface RunSettings {
   /** Of problems: per member, by name. */
   constants?: Record<string, readonly number[]>;
   stepsPerEpoch?: number;
+  /** SHA-256 of each member's first parameters and buffers where {@link loadStateDict} gave them, or null. */
+  weights?: readonly (string | null)[];
 }
 
 /** One tensor of a member. */
@@ -262,7 +265,7 @@ export class Run implements Disposable {
               ...training,
               testBatch: test.batch,
               testTail: test.tail,
-              train: data.train.native,
+              train: { ...data.train.native, ops: nativeRandomOps(settings.augment, input[0] ?? 1) },
               test: data.test?.native ?? null,
               params: vectors.params.native,
               velocity: vectors.velocity.native,
@@ -388,6 +391,12 @@ export class Run implements Disposable {
       dict[counter] = { shape: [], dtype: 'int64', data: BigInt64Array.of(batches) };
     }
     return dict;
+  }
+
+  /** Makes the first values that a member was given part of the run's identity. @internal */
+  recordWeights(member: number, sha256: string): void {
+    const { weights = this.seeds.map(() => null) } = this.settings;
+    (this.settings as RunSettings).weights = weights.map((known, m) => (m === member ? sha256 : known));
   }
 
   /** Gives all native memory back; a running job keeps what it uses until it ends. */

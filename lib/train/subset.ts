@@ -12,8 +12,8 @@ import { prepareSettings } from './trainer.js';
  * @internal
  */
 export function selectMembers(run: Run, members: readonly number[]): Run {
-  const { optimizer, constants, data, model, ...settings } = run.settings;
-  const pick = (values: readonly number[]) => members.map((m) => values[m]!);
+  const { optimizer, constants, weights, data, model, ...settings } = run.settings;
+  const pick = <T>(values: readonly T[]) => members.map((m) => values[m]!);
   if (members.some((m) => run.seeds[m] === undefined))
     throw new PtmzError('INVALID_ARGUMENT', `Expected members below ${run.members}, got ${members.join(', ')}`);
   const subset = prepareSettings({
@@ -22,6 +22,7 @@ export function selectMembers(run: Run, members: readonly number[]): Run {
     seeds: pick(run.seeds),
     lr: pick(settings.lr),
     optimizer: 'weightDecay' in optimizer ? { ...optimizer, weightDecay: pick(optimizer.weightDecay) } : optimizer,
+    ...(weights && { weights: pick(weights) }),
     ...(constants && {
       constants: Object.fromEntries(Object.entries(constants).map(([name, values]) => [name, pick(values)])),
     }),

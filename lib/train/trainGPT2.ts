@@ -1,18 +1,18 @@
 /** trainGPT2: language models on windows of tokens, trained as nanoGPT and the published zoo do. */
-import { checkObject } from '../errors.js';
 import type { DataSet } from '../data/dataset.js';
-import type { TextSplit } from '../data/text.js';
+import type { WindowSplit } from '../data/windowSplit.js';
 import { gpt2, type GPT2Options } from '../models/gpt2.js';
+import { takeNetwork } from './network.js';
 import type { Run } from './run.js';
-import { checkDataSet, train, type TrainJobOptions, type TrainOptions } from './trainer.js';
+import { checkDataSet, prepare, train, type TrainJobOptions, type TrainOptions } from './trainer.js';
 
 /** The options of {@link gpt2} that the data do not decide. */
 export type GPT2Network = Omit<GPT2Options, 'vocab' | 'block'>;
 /** What {@link trainGPT2} takes: the network, and any setting of {@link TrainOptions} that should differ. */
 export type TrainGPT2Options = GPT2Network &
   Omit<TrainOptions, 'model' | 'data'> & {
-    /** See {@link text}; vocabulary and length of the windows are the network's. */
-    data: DataSet<TextSplit>;
+    /** See {@link text} and {@link TokenSplit.windows}; vocabulary and length of the windows are the network's. */
+    data: DataSet<WindowSplit>;
   };
 
 /**
@@ -44,13 +44,25 @@ export const gpt2Defaults = {
  * ```
  */
 export async function trainGPT2(options: TrainGPT2Options & TrainJobOptions): Promise<Run> {
-  checkObject('options', options);
-  const { dim, heads, depth, bias, tied, approximate, dropout, ...rest } = options;
+  return train(withModel(options));
+}
+
+/** As {@link trainGPT2}, without starting: `run.train()` does that and can be aborted and continued. */
+export function prepareGPT2(options: TrainGPT2Options): Run {
+  return prepare(withModel(options));
+}
+
+function withModel<T extends TrainGPT2Options>(options: T) {
+  const { network, rest } = takeNetwork<GPT2Network, T>(options, [
+    ...(['dim', 'heads', 'depth', 'bias', 'tied', 'approximate', 'dropout'] as const),
+  ]);
   const { train: split } = checkDataSet(options.data);
-  const network = { dim, heads, depth, bias, tied, approximate, dropout };
-  const given = Object.fromEntries(Object.entries(network).filter(([, value]) => value !== undefined));
-  const model = gpt2({ ...(given as unknown as GPT2Network), vocab: split.classes, block: split.block });
   const { optimizer, ...defaults } = gpt2Defaults;
-  // Beside another optimizer's name its own defaults hold.
-  return train({ ...defaults, ...(typeof rest.optimizer === 'string' ? {} : { optimizer }), ...rest, model });
+  return {
+    ...defaults,
+    // Beside another optimizer's name its own defaults hold.
+    ...(typeof options.optimizer === 'string' ? {} : { optimizer }),
+    ...rest,
+    model: gpt2({ ...network, vocab: split.classes, block: split.block }),
+  };
 }

@@ -1,6 +1,6 @@
 /** trainPINN: networks for the convection equation, trained as those of the published zoo. */
-import { checkObject } from '../errors.js';
 import { convectionEquation, type EquationOptions } from '../models/equations.js';
+import { takeNetwork } from './network.js';
 import type { Run } from './run.js';
 import { prepare, train, type ProblemTrainOptions, type TrainJobOptions } from './trainer.js';
 
@@ -41,9 +41,9 @@ export function preparePINN(options: TrainPINNOptions): Run {
 }
 
 function withModel<T extends TrainPINNOptions>(options: T) {
-  checkObject('options', options);
-  const { beta, layers, activation, collocation, pointSeed, weight, places, times, ...rest } = options;
-  const equation = { layers, activation, collocation, pointSeed, weight, places, times };
-  const given = Object.fromEntries(Object.entries(equation).filter(([, value]) => value !== undefined));
-  return { ...pinnDefaults, ...rest, model: convectionEquation(given), constants: { beta } };
+  const { network, rest } = takeNetwork<EquationOptions, T>(options, [
+    ...(['layers', 'activation', 'collocation', 'pointSeed', 'weight', 'places', 'times'] as const),
+  ]);
+  const { beta, ...settings } = rest;
+  return { ...pinnDefaults, ...settings, model: convectionEquation(network), constants: { beta } };
 }

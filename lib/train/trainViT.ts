@@ -1,9 +1,9 @@
 /** trainViT: vision transformers, trained as those of the published zoos. */
-import { checkObject } from '../errors.js';
 import type { DataSet } from '../data/dataset.js';
 import { vit, type ViTOptions } from '../models/vit.js';
+import { imageShape, takeNetwork } from './network.js';
 import type { Run } from './run.js';
-import { checkDataSet, train, type TrainJobOptions, type TrainOptions } from './trainer.js';
+import { prepare, train, type TrainJobOptions, type TrainOptions } from './trainer.js';
 
 /** The options of {@link vit} that the data do not decide. */
 export type ViTNetwork = Omit<ViTOptions, 'input' | 'classes'>;
@@ -29,14 +29,19 @@ export const vitDefaults = { lr: 6e-3, optimizer: { kind: 'adamw', weightDecay: 
  * ```
  */
 export async function trainViT(options: TrainViTOptions & TrainJobOptions): Promise<Run> {
-  checkObject('options', options);
-  const { dim, patch, depth, heads, mlpRatio, activation, classToken, dropout, ...rest } = options;
-  const { shape, classes } = checkDataSet(options.data).train;
-  const [, channels, height, width] = shape;
-  const network = { dim, patch, depth, heads, mlpRatio, activation, classToken, dropout };
-  const given = Object.fromEntries(Object.entries(network).filter(([, value]) => value !== undefined));
-  const model = vit({ ...(given as unknown as ViTNetwork), input: [channels, height, width], classes });
+  return train(withModel(options));
+}
+
+/** As {@link trainViT}, without starting: `run.train()` does that and can be aborted and continued. */
+export function prepareViT(options: TrainViTOptions): Run {
+  return prepare(withModel(options));
+}
+
+function withModel<T extends TrainViTOptions>(options: T) {
+  const { network, rest } = takeNetwork<ViTNetwork, T>(options, [
+    ...(['dim', 'patch', 'depth', 'heads', 'mlpRatio', 'activation', 'classToken', 'dropout'] as const),
+  ]);
   // Beside another optimizer's name its own defaults hold.
-  const defaults = typeof rest.optimizer === 'string' ? { schedule: vitDefaults.schedule } : vitDefaults;
-  return train({ ...defaults, ...rest, model });
+  const defaults = typeof options.optimizer === 'string' ? { schedule: vitDefaults.schedule } : vitDefaults;
+  return { ...defaults, ...rest, model: vit({ ...network, ...imageShape(options.data) }) };
 }

@@ -12,12 +12,12 @@ import {
 import type { DataSet } from '../data/dataset.js';
 import { checkDevice } from '../device.js';
 import { Split } from '../data/split.js';
-import type { TextSplit } from '../data/text.js';
+import type { WindowSplit } from '../data/windowSplit.js';
 import type { LanguageModel } from '../models/gpt2.js';
 import type { Model } from '../models/model.js';
 import { problemData, type Problem } from '../models/problem.js';
 import { buildBatch, checkFits, checkTrainable, isProblem } from '../models/trainable.js';
-import { checkAugment, type Augment } from './augment.js';
+import { augments, checkAugment, checkAugmentFits, type Augment } from './augment.js';
 import type { RealType } from './batches.js';
 import { checkOptimizer, perMember, type Optimizer, type OptimizerName, type OptimizerOptions } from './optimizers.js';
 import { Run, type RunSettings, type RunTrainOptions } from './run.js';
@@ -61,8 +61,8 @@ export interface TrainSettings {
 /** How a population of classifiers or language models is trained. */
 export interface TrainOptions extends TrainSettings {
   model: Model | LanguageModel;
-  /** Images for classifiers; what {@link text} gives for language models. */
-  data: DataSet | DataSet<TextSplit>;
+  /** Images for classifiers; what {@link text} or {@link tokens} gives for language models. */
+  data: DataSet | DataSet<WindowSplit>;
   /** Samples per step; the last step of an epoch takes what is left. */
   batchSize: number;
   /**
@@ -154,9 +154,6 @@ function sharedSettings(options: TrainSettings) {
 
 const deviceOf = ({ device }: TrainSettings) => checkDevice('device', device ?? 'cpu');
 
-/** Whether images are augmented at all. */
-const changes = ({ crop, flip, rotate }: Required<Augment>): boolean => crop.padding > 0 || flip > 0 || rotate > 0;
-
 function prepareProblem(options: ProblemTrainOptions): Run {
   checkObject('options', options, [...sharedKeys, ...problemKeys]);
   const { model, seeds } = options;
@@ -204,12 +201,13 @@ function prepareSamples(options: TrainOptions): Run {
   if (labelSmoothing !== undefined) checkNumber('labelSmoothing', labelSmoothing, 0, 1);
   if (labelSmoothing !== undefined && 'loss' in model && model.loss)
     throw new PtmzError('INVALID_ARGUMENT', `labelSmoothing belongs into the loss that ${model.name} has`);
-  if (changes(augment) && !('classes' in model))
+  if (augments(augment) && !('classes' in model))
     throw new PtmzError('INVALID_ARGUMENT', `augment is for images, ${model.name} takes none`);
+  if ('classes' in model) checkAugmentFits(augment, data.train);
   if (settings.optimizer.kind === 'lbfgs') {
     if (batchSize < data.train.count || accumulate > 1)
       throw invalidArgument('batchSize', `all ${data.train.count} samples for the optimizer 'lbfgs'`, batchSize);
-    if (changes(augment))
+    if (augments(augment))
       throw new PtmzError(
         'INVALID_ARGUMENT',
         "augment changes the loss from step to step; the optimizer 'lbfgs' needs one",
@@ -255,9 +253,11 @@ export function prepare(options: TrainOptions | ProblemTrainOptions): Run {
 export function prepareSettings(
   settings: Omit<RunSettings, 'data'> & { data?: DataSet<Split> | undefined; device: string },
 ): Run {
-  const { data, batchSize, evaluationBatch, shuffle, augment, ...rest } = settings;
+  const { data, batchSize, evaluationBatch, shuffle, augment, weights, ...rest } = settings;
   const samples = { data, batchSize, evaluationBatch, shuffle, augment };
-  return prepare((isProblem(settings.model) ? rest : { ...rest, ...samples }) as TrainOptions);
+  const run = prepare((isProblem(settings.model) ? rest : { ...rest, ...samples }) as TrainOptions);
+  weights?.forEach((sha256, m) => sha256 !== null && run.recordWeights(m, sha256));
+  return run;
 }
 
 /**

@@ -5,7 +5,7 @@
 import type { Augment } from './augment.js';
 import { pinnDefaults, type TrainPINNOptions } from './trainPINN.js';
 import { gpt2Defaults, type TrainGPT2Options } from './trainGPT2.js';
-import { resnetDecay, resnetDefaults, type TrainResNetOptions } from './presets.js';
+import { resnetDecay, resnetDefaults, type TrainResNetOptions } from './trainResNet.js';
 import { vitDefaults, type TrainViTOptions } from './trainViT.js';
 
 /** What one axis of a zoo's grid varies. */
@@ -19,11 +19,15 @@ export interface ZooAxis {
 export interface Zoo<Recipe> {
   /** How it is called in the paper. */
   readonly name: string;
+  /** The network; `ptmz train --model` takes it too. */
+  readonly network: 'resnet18' | 'resnet50' | 'vit' | 'gpt2' | 'pinn';
   readonly load: ZooAxis;
   readonly temperature: ZooAxis;
   readonly seeds: readonly number[];
   /** Epoch whose checkpoints were measured; null where it is not said. */
   readonly metricEpoch: number | null;
+  /** Of language models: tokens in a window. */
+  readonly block?: number;
   readonly recipe: Recipe;
 }
 
@@ -53,6 +57,7 @@ function resnetZoo(
 ): Zoo<ResNetRecipe> {
   return {
     name,
+    network: `resnet${depth}`,
     load: { option: 'width', values: powers(2, 256) },
     temperature: { option: 'batchSize', values: powers(8, 1024) },
     seeds: [0, 1, 2],
@@ -61,20 +66,22 @@ function resnetZoo(
   };
 }
 
-function vitZoo(name: string, weightDecay: number): Zoo<ViTRecipe> {
+function vitZoo(name: string, weightDecay: number, augment: Augment): Zoo<ViTRecipe> {
   return {
     name,
+    network: 'vit',
     load: { option: 'dim', values: [6, 12, 24, 48, 60, 96, 192] },
     temperature: { option: 'batchSize', values: powers(8, 512) },
     seeds: [0, 1, 2],
     metricEpoch: null,
-    recipe: { ...vitDefaults, optimizer: { kind: 'adamw', weightDecay }, epochs: 150 },
+    recipe: { ...vitDefaults, optimizer: { kind: 'adamw', weightDecay }, epochs: 150, augment },
   };
 }
 
 const none: Augment = {};
 const turned: Augment = { crop: { padding: 4 }, rotate: 20 };
 const flippedToo: Augment = { ...turned, flip: 0.5 };
+const heavy: Augment = { crop: { padding: 4 }, randAugment: {}, erase: {} };
 
 /**
  * The twelve zoos of the paper. ResNet zoos: everything is published but the augmentation of CIFAR, see there.
@@ -110,11 +117,15 @@ export const zoos = {
   tinyImageNetResNet50: resnetZoo('R50-TinyImagenet', 50, 100, 100, flippedToo),
   /**
    * Published: dimensions, batch sizes, AdamW at 6e-3, weight decay, ReLU, Kaiming uniform. Chosen, since nothing is
-   * said: patch 4, 12 layers, 3 heads, MLP ratio 4, class token, 150 epochs, no augmentation.
+   * said: patch 4, 12 layers, 3 heads, MLP ratio 4, class token, 150 epochs. Augmentation: crop, flip and rotation are
+   * published, their parameters are those of the other zoos' code.
    */
-  cifar10ViT: vitZoo('ViT-CIFAR10', 5e-4),
-  /** As CIFAR-10; the paper names RandAugment, erasing and colour jitter without their parameters. */
-  cifar100ViT: vitZoo('ViT-CIFAR100', 5e-2),
+  cifar10ViT: vitZoo('ViT-CIFAR10', 5e-4, flippedToo),
+  /**
+   * As CIFAR-10. Augmentation: the paper names crop, erasing, colour jitter and RandAugment without their parameters;
+   * these are torchvision's defaults, by which the jitter changes nothing.
+   */
+  cifar100ViT: vitZoo('ViT-CIFAR100', 5e-2, heavy),
   /**
    * Published: dimensions, batch sizes, seeds, AdamW at 6e-4, decay 0.1, OneCycle, windows of 1024. Inferred: untied
    * embeddings (900M parameters at dimension 2172), 12 heads (all dimensions are multiples of 12), 5 epochs with one
@@ -122,6 +133,8 @@ export const zoos = {
    */
   openWebTextGPT2: {
     name: 'GPT2-OpenWebText',
+    network: 'gpt2',
+    block: 1024,
     load: { option: 'dim', values: [192, 276, 384, 540, 768, 1092, 1536, 2172] },
     temperature: { option: 'batchSize', values: powers(32, 4096) },
     seeds: [1, 2, 3],
@@ -135,6 +148,7 @@ export const zoos = {
    */
   pinnConvection: {
     name: 'PINN-1Dconv',
+    network: 'pinn',
     load: { option: 'beta', values: [1, 5, 10, 15, 20, 25, 30, 35, 40, 50] },
     temperature: {
       option: 'lr',

@@ -6,7 +6,7 @@ import { hessianEigenvalues, type EigenvalueProgress } from '../landscape/eigenv
 import { hessianTrace, type TraceProgress } from '../landscape/hessian.js';
 import { listCheckpoints } from '../train/checkpoints.js';
 import { loadRun } from '../train/loadRun.js';
-import { prepareResNet } from '../train/presets.js';
+import { prepareResNet } from '../train/trainResNet.js';
 import type { TrainProgress } from '../train/progress.js';
 import type { Run } from '../train/run.js';
 import { Survivors } from '../train/survivors.js';

@@ -1,4 +1,5 @@
 // Augmentation of images while a batch is gathered: random crop, horizontal flip and rotation, as one map of pixels.
+// What changes colours, and what comes after these three, is in random_ops.h.
 #pragma once
 #include "backend/shared/augmentation.h"
 

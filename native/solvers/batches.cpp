@@ -22,7 +22,7 @@ void check_program(const BatchProgram& program, const Dataset& data, int64_t row
   if ((x && x->rows() != rows) || (y && y->rows() != rows)) fail("x and y need " + std::to_string(rows) + " rows");
   if (x && x->size() != program.batch * data.sample_size()) fail("the size of x does not fit batch and samples");
   const bool text = data.window > 0;
-  if ((x || y) && !data.samples) fail("it reads samples and there are none");
+  if ((x || y) && !data.loads()) fail("it reads samples and there are none");
   if (x && text && x->dtype() != DType::i32) fail("x must be int32, as tokens are");
   if (x && !text && x->dtype() != DType::f32 && x->dtype() != DType::f64) fail("x must be float32 or float64");
   if (y && (y->size() != program.batch * data.labels_per_sample() || y->dtype() != DType::i32))
@@ -45,10 +45,11 @@ void check_batches(const BatchProgram& batch, const BatchProgram& tail, const Da
 namespace {
 
 void load_windows(const BatchProgram& program, const Dataset& data, const int32_t* order, int64_t first, int64_t row) {
-  const int32_t* tokens = data.samples->as<int32_t>();
+  std::vector<int32_t> read(data.file ? data.window + 1 : 0);
   for (int64_t i = 0; i < program.batch; ++i) {
     const int64_t sample = order ? order[first + i] : first + i;
-    const int32_t* begin = tokens + sample * data.stride;
+    if (data.file) data.file->read(sample * data.stride, data.window + 1, read.data());
+    const int32_t* begin = data.file ? read.data() : data.resident->as<int32_t>() + sample * data.stride;
     for (int further : {0, 1}) {
       const Vector* target = program.at(further ? program.y : program.x);
       if (target) std::copy_n(begin + further, data.window, target->as<int32_t>(row) + i * data.window);
@@ -60,7 +61,7 @@ void load_windows(const BatchProgram& program, const Dataset& data, const int32_
 
 void load_batch(const BatchProgram& program, const Dataset& data, const Normaliser& normaliser, const int32_t* order,
                 int64_t first, int64_t row, const Augmentation* augmentation) {
-  if (!data.samples) return;
+  if (!data.loads()) return;
   if (data.window > 0) return load_windows(program, data, order, first, row);
   const Vector* x = program.at(program.x);
   if (x && x->dtype() == DType::f32) normaliser.gather(order, first, program.batch, x->as<float>(row), augmentation);

@@ -138,7 +138,7 @@ void CpuSteps::load(const TrainBatch& batch) {
   order_epoch_ = batch.epoch;
   const uint32_t epoch = static_cast<uint32_t>(batch.epoch);
   parallel_for(threads_, members_, [&](int64_t m, int) {
-    if (new_epoch && o_.shuffle && o_.train.samples) shuffle(o_.seeds[m], epoch, o_.train.count, order_[m]);
+    if (new_epoch && o_.shuffle && o_.train.loads()) shuffle(o_.seeds[m], epoch, o_.train.count, order_[m]);
     const Augmentation augmentation{o_.augment, o_.seeds[m], epoch};
     load_batch(*batch.program, o_.train, normaliser_, o_.shuffle ? order_[m].data() : nullptr, batch.first, m,
                o_.augment.any() ? &augmentation : nullptr);

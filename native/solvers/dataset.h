@@ -1,27 +1,34 @@
-// Dataset: samples and labels resident in memory, the order in which a member sees them, and their way into a batch.
+// Dataset: samples and labels in memory, or tokens of a file, the order in which a member sees them, and their way into
+// a batch.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <type_traits>
 #include <vector>
 
 #include "runtime/vector.h"
 #include "solvers/augment.h"
+#include "solvers/random_ops.h"
+#include "solvers/token_file.h"
 
 namespace ptmz {
 
-// samples (N,C,H,W) as uint8 or float32, labels (N) int32, of which the first `count` are used. A batch holds (value *
+// resident (N,C,H,W) as uint8 or float32, labels (N) int32, of which the first `count` are used. A batch holds (value *
 // scale - mean[c]) / deviation[c], where scale is 1/255 for uint8 and 1 for float32.
 //
-// With window > 0 it is text instead: samples (N) int32 are tokens and labels are null. Sample i is `window` tokens
-// from i * stride on, its labels are those one further.
+// With window > 0 it is text instead: samples (N) int32, or those of a file, are tokens and labels are null. Sample i
+// is `window` tokens from i * stride on, its labels are those one further.
 //
-// Without samples it is nothing that is loaded: the program holds its own points, and an epoch is a number of steps.
+// Without both it is nothing that is loaded: the program holds its own points, and an epoch is a number of steps.
 struct Dataset {
-  const Vector* samples = nullptr;
+  const Vector* resident = nullptr;  // samples in memory
   const Vector* labels = nullptr;
-  int64_t count = 0, channels = 1, plane = 1;  // plane = H * W
-  std::vector<double> mean, deviation;         // one per channel
-  int64_t window = 0, stride = 1;              // of tokens
+  int64_t count = 0, channels = 1, plane = 1;       // plane = H * W
+  std::vector<double> mean, deviation;              // one per channel
+  int64_t window = 0, stride = 1;                   // of tokens
+  std::shared_ptr<const TokenFile> file = nullptr;  // of tokens, where they are not resident
+  RandomOps ops = {};                               // of images, where AugmentOptions::ops says so
+  bool loads() const { return resident || file; }
   int64_t sample_size() const { return window > 0 ? window : channels * plane; }
   int64_t labels_per_sample() const { return window > 0 ? window : 1; }
 };
@@ -49,6 +56,8 @@ class Normaliser {
               const Augmentation* augmentation = nullptr) const;
 
  private:
+  void recoloured(const SampleOps& ops, const AugmentOptions& options, int64_t sample, const int32_t* source,
+                  std::vector<uint8_t>& out) const;
   const Dataset& data_;
   std::vector<float> table32_;  // channels x 256
   std::vector<double> table64_;

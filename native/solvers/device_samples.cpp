@@ -2,13 +2,19 @@
 #include "solvers/device_samples.h"
 
 #include <algorithm>
+#include <string>
+
+#include "ir/error.h"
 
 namespace ptmz {
 
 DeviceSamples::DeviceSamples(const Dataset& data, const Device& device, DeviceStream& stream) : data_(data) {
   const Normaliser normaliser(data);  // checks the layout
-  if (!data.samples) return;
-  samples_ = data.samples->copy_on(device);
+  if (data.file)
+    throw Error("UNSUPPORTED",
+                std::string("data: tokens that stay in a file are read on the cpu only, got ") + device.name());
+  if (!data.resident) return;
+  samples_ = data.resident->copy_on(device);
   if (data.labels) labels_ = data.labels->copy_on(device);
   table32_ = DeviceArray<float>(device, stream, normaliser.table<float>());
   table64_ = DeviceArray<double>(device, stream, normaliser.table<double>());
@@ -36,7 +42,7 @@ void DeviceSamples::load(DeviceStream& stream, const BatchProgram& program, Step
   task.x = rows_of(x);
   task.y = rows_of(y);
   task.key = task.seeds ? rows_of(key) : StepRows{};
-  if (data_.samples) task.stored = data_.samples->dtype();
+  if (data_.resident) task.stored = data_.resident->dtype();
   if (data_.window > 0) {
     if (x || y) run(StepCode::load_tokens, program.batch * data_.window);
   } else if (x) {

@@ -33,7 +33,7 @@ class DeviceSteps final : public TrainSteps {
 
  private:
   bool several() const { return o_.accumulate > 1; }
-  bool ordered() const { return o_.shuffle && o_.train.samples; }
+  bool ordered() const { return o_.shuffle && o_.train.loads(); }
   void run(StepCode code, int64_t count = 1);
   void move(StepCode code, const Vector* to, const Vector* from);
   void shuffle(int64_t epoch);

@@ -50,7 +50,7 @@ class Trainer {
 
 // Without samples an epoch is as many steps as the tables of the schedule say.
 int64_t batches_of(const TrainOptions& o) {
-  if (!o.train.samples) return o.lr->size() / std::max<int64_t>(1, o.history->rows());
+  if (!o.train.loads()) return o.lr->size() / std::max<int64_t>(1, o.history->rows());
   return o.batch.executor ? (o.train.count + o.batch.batch - 1) / o.batch.batch : 1;
 }
 int64_t steps_of(const TrainOptions& o) {
@@ -71,6 +71,10 @@ Trainer::Trainer(const TrainOptions& options, const std::function<void(const Tra
     if (device) throw Error("UNSUPPORTED", std::string("train: L-BFGS runs on the cpu only, got ") + device->name());
     steps_ = lbfgs_steps(o_);
   } else {
+    if (device && o_.augment.ops)
+      throw Error(
+          "UNSUPPORTED",
+          std::string("augment: colour jitter, RandAugment and erasing run on the cpu only, got ") + device->name());
     steps_ = device ? device_steps(o_, *device) : cpu_steps(o_);
   }
   if (o_.test.batch.executor || o_.test.tail.executor) tests_ = open_batches(o_.test.data, device);
@@ -108,7 +112,7 @@ void Trainer::validate() const {
            "L-BFGS takes neither accumulation, clipping nor augmentation");
   }
   check_labels(o_.train, "train data", o_.classes);
-  if (o_.test.data.samples) check_labels(o_.test.data, "test data", o_.classes);
+  if (o_.test.data.loads()) check_labels(o_.test.data, "test data", o_.classes);
   check_batches(o_.batch, o_.tail, o_.train, members_);
   for (const BatchProgram* program : {&o_.batch, &o_.tail}) {
     if (!program->executor) continue;
@@ -166,7 +170,7 @@ std::vector<TrainBatch> Trainer::batches_of_step() const {
   const int64_t size = o_.batch.executor ? o_.batch.batch : o_.tail.batch;
   std::vector<TrainBatch> batches;
   const auto add = [&](int64_t epoch, int64_t index) {
-    const int64_t first = o_.train.samples ? index * size : 0;
+    const int64_t first = o_.train.loads() ? index * size : 0;
     batches.push_back({&program_of(first), epoch, epoch * batches_per_epoch_ + index, first, 0});
   };
   if (o_.carry_leftover && in_epoch == 0 && epoch() > 0) {
@@ -185,7 +189,7 @@ std::vector<TrainBatch> Trainer::batches_of_step() const {
 // Of the epoch under way; the part of an epoch that ends early, all of its members being done, counts as the whole.
 double Trainer::samples_done() const {
   const int64_t steps = step() - epoch() * steps_per_epoch_;
-  if (!o_.train.samples) return static_cast<double>(steps);
+  if (!o_.train.loads()) return static_cast<double>(steps);
   const int64_t batch = o_.batch.executor ? o_.batch.batch : o_.tail.batch;
   return static_cast<double>(std::min(o_.train.count, steps * o_.accumulate * batch));
 }

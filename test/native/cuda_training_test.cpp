@@ -49,7 +49,7 @@ struct Samples {
       for (int64_t i = 0; i < kCount; ++i) labels->as<int32_t>()[i] = static_cast<int32_t>(i % 10);
       data.labels = labels.get();
     }
-    data.samples = stored.get();
+    data.resident = stored.get();
   }
 };
 

@@ -13,6 +13,7 @@ import {
   type MetricColumn,
   type MetricOptions,
 } from '../../landscape/metrics.js';
+import { isProblem } from '../../models/trainable.js';
 import type { Run } from '../../train/run.js';
 import { Survivors } from '../../train/survivors.js';
 import { helpSection, withExamples, type AddCommand } from '../command.js';
@@ -22,6 +23,7 @@ import { device, integer, names } from '../options.js';
 import { createProgress, secondsSince, type Progress } from '../progress.js';
 import { openRun } from '../savedRun.js';
 import { formatCount, formatDuration, formatNumber, formatTable, type Column } from '../table.js';
+import { sampleNoun } from '../trainingProgress.js';
 
 interface Options extends DataOptions, Omit<MetricOptions, 'signal' | 'onProgress' | 'memoryLimit'> {
   only: string[];
@@ -56,11 +58,11 @@ export const addMeasure: AddCommand = (program) => {
     .option('--steps <n>', 'of eigenvalues and spectrum: products at most (default: 100)', integer(1))
     .addOption(new Option('--method <name>', 'of those metrics that have it').choices(methods))
     .option('--seed <n>', 'another one gives other random vectors (default: 0)', integer(0, 2 ** 32 - 1));
-  addDataOptions(command, 'images of the run, where they are not found again')
-    .addOption(new Option('--split <name>', 'images to measure on').choices(['train', 'test']).default('train'))
+  addDataOptions(command, 'images or text of the run, where they are not found again')
+    .addOption(new Option('--split <name>', 'samples to measure on').choices(['train', 'test']).default('train'))
     .option('--samples <n>', 'the first so many of them (default: all)', integer(1))
     .optionsGroup('Running:')
-    .option('--batch-size <n>', 'images in memory at once; changes nothing but speed (default: 64)', integer(1))
+    .option('--batch-size <n>', 'samples in memory at once; changes nothing but speed (default: 64)', integer(1))
     .option('--threads <n>', 'threads (default: all cores); results do not depend on it', integer(0, 4096))
     .option('--device <name>', 'where it runs: cpu, cuda or cuda:N', device, 'cpu')
     .option('--json', 'print the results as JSON, with all that is known')
@@ -93,8 +95,10 @@ async function measure(path: string, options: Options): Promise<void> {
   try {
     const opened = await openRun(path, options, progress, interrupt.signal);
     using run = opened.run;
+    if (isProblem(run.model) && options.split === 'test')
+      throw unexpected('--split', `train: ${run.model.name} has one loss`, options.split);
     const split = run.data[options.split];
-    if (!split) throw unexpected('--split', `train: ${run.data.name} has no test images`, options.split);
+    if (!split) throw unexpected('--split', `train: ${run.data.name} has no test samples`, options.split);
     using survivors = new Survivors(run);
     const population = survivors.run;
     sayLeftOut(run);
@@ -141,8 +145,7 @@ async function measureAll(
   for (const [index, [name, options]] of [...chosen].entries()) {
     const own = products[index]!;
     const began = performance.now();
-    const images = formatCount(options.samples ?? split.count, 'image');
-    progress.begin(`[${index + 1}/${chosen.size}] ${name} on ${images}`);
+    progress.begin(`[${index + 1}/${chosen.size}] ${name}${describeSamples(run, split, options)}`);
     const onProgress = ({ fraction, eta }: { fraction: number; eta: number }) => {
       const now = done + fraction * own;
       // Later metrics are expected to need as long for a product as those before.
@@ -154,6 +157,11 @@ async function measureAll(
     progress.end(formatDuration(secondsSince(began)));
     done += own;
   }
+}
+
+/** ` on 50 images`; nothing of a problem, which is always measured whole. */
+function describeSamples({ model }: Run, split: Split, { samples }: MetricOptions): string {
+  return isProblem(model) ? '' : ` on ${formatCount(samples ?? split.count, sampleNoun(model))}`;
 }
 
 interface Outcome {

@@ -3,13 +3,13 @@ import { resolve } from 'node:path';
 import type { DataSet } from '../../data/dataset.js';
 import { dataSources } from '../../data/registry.js';
 import { PtmzError } from '../../errors.js';
-import { resnetDefaults } from '../../train/presets.js';
+import { resnetDefaults } from '../../train/trainResNet.js';
 import { cellsOf, checkGrid, checkSettings, gridParams, type Grid, type HessianSettings } from '../../zoo/grid.js';
 import type { ResultLine } from '../../zoo/resultLine.js';
 import { runZoo, type ZooProgress } from '../../zoo/runner.js';
 import { ZooStore } from '../../zoo/store.js';
 import { withExamples, type AddCommand } from '../command.js';
-import { addDataOptions, chooseData, readData, type ChosenData, type DataOptions } from '../dataOptions.js';
+import { addDataOptions, chooseData, readImages, type ChosenData, type DataOptions } from '../dataOptions.js';
 import { endEarly, stopOnInterrupt, type Interrupt } from '../interrupt.js';
 import { integer, list } from '../options.js';
 import { createProgress, secondsSince, type Progress } from '../progress.js';
@@ -61,7 +61,7 @@ async function quickstart(options: Options): Promise<void> {
   using interrupt = stopOnInterrupt(progress, 'stopping after this step, to save it');
   let data: DataSet;
   try {
-    data = await readImages(options, progress, interrupt.signal);
+    data = await chooseImages(options, progress, interrupt.signal);
   } catch (error) {
     return endEarly(error, progress, interrupt);
   }
@@ -75,8 +75,8 @@ async function quickstart(options: Options): Promise<void> {
 // Data
 
 /** The images that the options name, or else the best that are installed. */
-async function readImages(options: DataOptions, progress: Progress, signal: AbortSignal): Promise<DataSet> {
-  const read = (data: string) => readData(withCounts(chooseData({ ...options, data })!), progress, signal);
+async function chooseImages(options: DataOptions, progress: Progress, signal: AbortSignal): Promise<DataSet> {
+  const read = (data: string) => readImages(withCounts(chooseData({ ...options, data })!), progress, signal);
   if (options.data !== undefined) return read(options.data);
   try {
     return await read('fashion-mnist');

@@ -1,26 +1,35 @@
 /** `ptmz train`: trains a population on any data set, saves it on the way, and goes on with one that was stopped. */
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { formatDataSpec, shortName } from '../../data/registry.js';
+import { formatDataSpec, kindOf, shortName } from '../../data/registry.js';
 import { PtmzError, unexpected } from '../../errors.js';
 import { readStateDict } from '../../formats/stateDict.js';
+import { isProblem, sampleShape } from '../../models/trainable.js';
 import { CheckpointDirectory } from '../../train/checkpoints.js';
 import { loadStateDict } from '../../train/loadState.js';
 import type { Run } from '../../train/run.js';
 import type { SavedCheckpoint, SaveOptions } from '../../train/saving.js';
 import { withExamples, type AddCommand } from '../command.js';
-import { addDataOptions, chooseData, dataKeys, readData, type ChosenData, type DataOptions } from '../dataOptions.js';
+import {
+  addDataOptions,
+  chooseData,
+  dataFlag,
+  dataKeys,
+  readData,
+  type ChosenData,
+  type DataOptions,
+} from '../dataOptions.js';
 import { endEarly, stopOnInterrupt, type Interrupt } from '../interrupt.js';
 import { memberColumns, memberRows } from '../members.js';
-import { allowOnly, device, integer, shellWord } from '../options.js';
+import { allowOnly, device, givenOptions, integer, shellWord } from '../options.js';
 import { createProgress, secondsSince, type Progress } from '../progress.js';
 import { writeRunFile } from '../runFile.js';
 import { openRun } from '../savedRun.js';
 import { formatCount, formatDuration, formatTable } from '../table.js';
-import { describeTraining, sayPaused } from '../trainingProgress.js';
-import { addSettingOptions, checkSettings, prepareRun, saveInterval, type SettingOptions } from '../trainOptions.js';
+import { describeTraining, sampleNoun, sayPaused } from '../trainingProgress.js';
+import { addSettingOptions, checkSettings, prepareRun, saveInterval, type Settings } from '../trainOptions.js';
 
-interface Options extends SettingOptions, DataOptions {
+interface Options extends DataOptions {
   resume?: string;
   weights?: string;
   out?: string;
@@ -44,12 +53,11 @@ const standardSaving = { saveEvery: { epochs: 1 }, keep: 2 };
 const beside = [...dataKeys, 'resume', 'saveEvery', 'keep', 'until', 'threads', 'device', 'json'];
 
 export const addTrain: AddCommand = (program) => {
-  const command = program
-    .command('train')
-    .description('train a population of networks on images, and save it on the way');
-  addDataOptions(command, 'images to train on');
+  const command = program.command('train').description('train a population of networks, and save it on the way');
+  addDataOptions(command, 'images or text to train on');
   addSettingOptions(command);
   command
+    .optionsGroup('Network:')
     .option('--weights <file>', 'first weights of every network: a .pt, .pth or .safetensors file, or .npy files')
     .optionsGroup('Saving and running:')
     .option('--out <dir>', 'where the run is saved (default: runs/MODEL-bBATCH-DATA)')
@@ -63,7 +71,10 @@ export const addTrain: AddCommand = (program) => {
     .action(train);
   withExamples(command, [
     ['ptmz train --data digits --width 8 --seeds 0 1 2', 'three ResNet-18s on the digits of this package'],
-    ['ptmz train --data cifar10:data --crop 4 --flip 0.5 --epochs 100', 'with augmentation, as the zoos'],
+    ['ptmz train --preset cifar10ViT --dim 48 --batch-size 128 --data cifar10:data', 'a cell of a published zoo'],
+    ['ptmz train --model gpt2 --data text:book.txt --block 128', 'a GPT-2 on the characters of a text'],
+    ['ptmz train --model pinn --beta 1 10 30 --seeds 0 0 0', 'three equations as one population'],
+    ['ptmz train --data cifar10:data --crop 4 --flip 0.5 --epochs 100', 'with augmentation'],
     ['ptmz train --data digits --width 8 --weights model.pt', 'from weights of PyTorch, or of another run'],
     ['ptmz train --resume runs/resnet18-w8-b64-digits', 'go on where it was stopped'],
   ]);
@@ -77,7 +88,7 @@ async function train(options: Options, command: Command): Promise<void> {
   try {
     job =
       options.resume === undefined
-        ? await begin(options, progress, interrupt.signal)
+        ? await begin(options, command, progress, interrupt.signal)
         : await goOn(options, command, progress, interrupt.signal);
   } catch (error) {
     return endEarly(error, progress, interrupt);
@@ -88,18 +99,16 @@ async function train(options: Options, command: Command): Promise<void> {
 }
 
 /** A new run, its directory checked and marked with what it was told. */
-async function begin(options: Options, progress: Progress, signal: AbortSignal): Promise<Job> {
-  const chosen = chooseData(options);
-  if (!chosen) throw unexpected('--data', 'a data set, such as digits', 'nothing');
-  checkSettings(options);
+async function begin(options: Options, command: Command, progress: Progress, signal: AbortSignal): Promise<Job> {
+  const settings = checkSettings(givenOptions(command));
+  const chosen = chooseSamples(options, settings);
   const weights = options.weights === undefined ? undefined : readStateDict(options.weights);
-  const data = await readData(chosen, progress, signal);
-  const run = prepareRun(options, data);
+  const data = chosen && (await readData(chosen, progress, signal));
+  const run = prepareRun(settings, data, options.device);
   try {
     if (weights) run.seeds.forEach((_, m) => loadStateDict(run, m, weights));
     const { saveEvery, keep } = { ...standardSaving, ...definedOf(options) };
-    const standard = join('runs', `${run.model.name}-b${options.batchSize}-${shortName(chosen.spec)}`);
-    const directory = options.out ?? standard;
+    const directory = options.out ?? join('runs', standardName(run, chosen));
     using _ = openDirectory(directory, run, keep);
     writeRunFile(directory, { data: savedData(chosen), saveEvery, keep });
     return { run, directory, saveEvery, keep };
@@ -109,12 +118,29 @@ async function begin(options: Options, progress: Progress, signal: AbortSignal):
   }
 }
 
+/** The data that the network takes; undefined where it has its own points. */
+function chooseSamples(options: Options, { network, takes, block }: Settings): ChosenData | undefined {
+  if (takes === 'nothing') {
+    const odd = dataKeys.find((key) => options[key] !== undefined);
+    if (odd === undefined) return undefined;
+    throw unexpected(dataFlag(odd), `nothing beside --model ${network}`, String(options[odd]));
+  }
+  const chosen = chooseData(options, takes === 'text' ? { block } : {});
+  if (!chosen) throw unexpected('--data', `${takes}, such as ${takes === 'text' ? 'text:FILE' : 'digits'}`, 'nothing');
+  const kind = kindOf(chosen.spec);
+  if (kind !== takes) throw unexpected('--data', `${takes} for --model ${network}`, `${kind}: ${chosen.spec.name}`);
+  return chosen;
+}
+
+const standardName = ({ model, settings }: Run, chosen: ChosenData | undefined): string =>
+  chosen ? `${model.name}-b${settings.batchSize}-${shortName(chosen.spec)}` : model.name;
+
 /** A run as it was saved; what was said when it began is still true where nothing else is said. */
 async function goOn(options: Options, command: Command, progress: Progress, signal: AbortSignal): Promise<Job> {
   allowOnly(command, '--resume: the settings are those of the saved run', beside);
   const { run, directory, file, chosen } = await openRun(options.resume!, options, progress, signal);
   const { saveEvery, keep } = { ...standardSaving, ...file, ...definedOf(options) };
-  if (chosen) {
+  if (chosen || file?.data === null) {
     using _ = new CheckpointDirectory(directory, run, keep);
     writeRunFile(directory, { data: savedData(chosen), saveEvery, keep });
   }
@@ -123,12 +149,16 @@ async function goOn(options: Options, command: Command, progress: Progress, sign
 
 const definedOf = ({ saveEvery, keep }: Options) => ({ ...(saveEvery && { saveEvery }), ...(keep && { keep }) });
 
-const savedData = ({ spec, train, test, size }: ChosenData): DataOptions => ({
-  data: formatDataSpec(spec),
-  trainSamples: train,
-  testSamples: test,
-  imageSize: size,
-});
+const savedData = (chosen: ChosenData | undefined): DataOptions | null =>
+  chosen
+    ? {
+        data: formatDataSpec(chosen.spec),
+        trainSamples: chosen.train,
+        testSamples: chosen.test,
+        imageSize: chosen.size,
+        block: chosen.block,
+      }
+    : null;
 
 /** Makes the directory; refuses one that holds anything of another run, or later steps of this one. */
 function openDirectory(directory: string, run: Run, keep: number): CheckpointDirectory {
@@ -171,7 +201,7 @@ async function trainAndSave(
         const end = Math.min(until ?? Infinity, p.steps);
         // The run's own estimate is for all its steps.
         const eta = p.steps > p.step ? (p.eta * Math.max(0, end - p.step)) / (p.steps - p.step) : 0;
-        progress.update(Math.min(1, p.step / end), eta, describeTraining(p));
+        progress.update(Math.min(1, p.step / end), eta, describeTraining(p, sampleNoun(run.model)));
       },
     });
   } catch (error) {
@@ -196,16 +226,18 @@ function report(
   const members = memberRows(run);
   if (json) {
     const { model, data, ...settings } = run.settings;
-    const images = { name: data.name, train: data.train.count, test: data.test?.count ?? 0 };
+    const samples = isProblem(model)
+      ? null
+      : { name: data.name, train: data.train.count, test: data.test?.count ?? 0, classes: sampleShape(model).classes };
     const result = {
       directory: resolve(directory),
       checkpoint: saved ? resolve(saved.path) : null,
-      ...{ model: model.name, parameters: run.parameterCount, data: images, settings },
+      ...{ model: model.name, parameters: run.parameterCount, data: samples, settings },
       ...{ device: run.device, step, steps, epoch: history.length, finished, interrupted, seconds },
       ...{ warnings: run.warnings, members, history },
     };
     process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
-  } else if (history.length > 0) console.log(`\n${formatTable(memberColumns, members)}\n`);
+  } else if (history.length > 0) console.log(`\n${formatTable(memberColumns(run), members)}\n`);
   const state = finished ? 'done' : 'stopped';
   process.stderr.write(`${state} at step ${step} of ${steps}, epoch ${history.length} of ${run.settings.epochs}\n`);
   if (saved) process.stderr.write(`saved: ${saved.path}\n`);

@@ -12,7 +12,8 @@ struct AugmentOptions {
   int64_t padding = 0;  // pixels of zeros around the image out of which the crop is taken; 0: no crop
   double flip = 0;      // probability
   double rotate = 0;    // degrees to either side; nearest pixel, about the centre
-  bool any() const { return padding > 0 || flip > 0 || rotate > 0; }
+  bool ops = false;     // whether Dataset::ops come after these: on the CPU alone
+  bool any() const { return padding > 0 || flip > 0 || rotate > 0 || ops; }
 };
 
 // What is drawn for one sample: Philox words 0 to 3 of (seed, augment, epoch, step = position in the data set).

@@ -1,27 +1,24 @@
-/** Presets: the trainings of the published model zoos, with their hyperparameters. */
-import { checkObject } from '../errors.js';
+/** trainResNet: residual networks, trained as those of the published zoos. */
 import type { DataSet } from '../data/dataset.js';
 import { resnet, type ResNetOptions } from '../models/resnet.js';
+import { imageShape, takeNetwork } from './network.js';
 import type { Run } from './run.js';
-import { checkDataSet, prepare, train, type TrainJobOptions, type TrainOptions } from './trainer.js';
+import { prepare, train, type TrainJobOptions, type TrainOptions } from './trainer.js';
 
+/** The options of {@link resnet} that the data do not decide. */
+export type ResNetNetwork = Omit<ResNetOptions, 'input' | 'classes'>;
 /** What {@link trainResNet} takes: the network, and any setting of {@link TrainOptions} that should differ. */
-export type TrainResNetOptions = Pick<ResNetOptions, 'depth' | 'width' | 'stem'> &
-  Omit<TrainOptions, 'model' | 'data'> & { data: DataSet };
+export type TrainResNetOptions = ResNetNetwork & Omit<TrainOptions, 'model' | 'data'> & { data: DataSet };
 
 /** Of the ResNet zoos: OneCycle up to 0.1; SGD has cycled momentum and weight decay 5e-4 on every parameter. @internal */
 export const resnetDefaults = { lr: 0.1, schedule: 'onecycle' } as const;
 /** @internal */
 export const resnetDecay = { weightDecay: 5e-4 } as const;
 
-function withModel<T extends TrainResNetOptions>(options: T): Omit<T, 'depth' | 'width' | 'stem'> & TrainOptions {
-  checkObject('options', options);
-  const { depth, width, stem, ...rest } = options;
-  const { train: split } = checkDataSet(options.data);
-  const [, channels, height, imageWidth] = split.shape;
-  const shape = { input: [channels, height, imageWidth] as const, classes: split.classes };
+function withModel<T extends TrainResNetOptions>(options: T) {
+  const { network, rest } = takeNetwork<ResNetNetwork, T>(options, ['depth', 'width', 'stem']);
   const defaults = options.optimizer === undefined ? { ...resnetDefaults, ...resnetDecay } : resnetDefaults;
-  return { ...defaults, ...rest, model: resnet({ depth, width, ...shape, ...(stem ? { stem } : {}) }) };
+  return { ...defaults, ...rest, model: resnet({ ...network, ...imageShape(options.data) }) };
 }
 
 /** As {@link trainResNet}, without starting: `run.train()` does that and can be aborted and continued. */
