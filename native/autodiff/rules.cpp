@@ -5,6 +5,7 @@
 
 #include "autodiff/autodiff.h"
 #include "autodiff/batch_norm_rules.h"
+#include "autodiff/layer_norm_rules.h"
 
 namespace ptmz {
 namespace {
@@ -190,6 +191,8 @@ Nodes fused_rule(const Rule& r) {
     case Fused::batch_norm:
     case Fused::batch_norm_add:
       return batch_norm_rule(r.graph, r.y, r.g);
+    case Fused::layer_norm:
+      return layer_norm_rule(r.graph, r.y, r.g);
     default:
       break;
   }

@@ -51,19 +51,6 @@ View with_outputs_inside(Emitter& e, NodeId id, const View& weights) {
   return permuted(to, {1, 0, 2, 3});
 }
 
-// The dense tensor `to` = the sum of the rows of `parts`.
-void emit_sum_of_parts(Emitter& e, NodeId id, const View& to, const View& parts) {
-  Launch l = e.begin(LaunchCode::reduce_sum, id, to.varies, {parts.shape[1], parts.shape[0]});
-  l.kept_rank = 1;
-  View row = to;
-  row.strides = {1, 0};
-  Emitter::operand(l, row);
-  Emitter::operand(l, parts, {1, 0});
-  l.register_count = 1;
-  l.column = true;
-  e.finish(l);
-}
-
 }  // namespace
 
 void emit_matmul(Emitter& e, NodeId id) {
@@ -126,7 +113,7 @@ void emit_conv(Emitter& e, NodeId id) {
   Emitter::operand(l, first);
   Emitter::operand(l, second);
   e.finish(l);
-  if (parts > 1) emit_sum_of_parts(e, id, result, partial);
+  if (parts > 1) e.sum_parts(id, result, partial);
 }
 
 }  // namespace ptmz

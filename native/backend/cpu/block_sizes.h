@@ -44,6 +44,22 @@ static inline int64_t row_block(int64_t columns) { return items_per_block(column
 // Runs of one channel per block of batch norm.
 static inline int64_t run_block(int64_t run) { return items_per_block(run, 1); }
 
+// Rows that one partial result of layer_norm_backward_sums adds up, and the number of these.
+constexpr int64_t kPartRows = 256, kMostParts = 16;
+static inline int64_t row_parts(int64_t rows) {
+  const int64_t parts = ceil_divide(rows, kPartRows);
+  return parts < 1 ? 1 : parts > kMostParts ? kMostParts : parts;
+}
+
+// Rows of queries that attention takes at once: their scores against all keys stay in the second-level cache, and where
+// later keys are not seen, short blocks skip more of them.
+constexpr int64_t kMostQueries = 128;
+static inline int64_t attention_rows(const Launch& launch) {
+  const int64_t time = launch.shape[2], most = launch.ints[0] ? 64 : kMostQueries, fit = 65536 / (time > 0 ? time : 1);
+  const int64_t rows = fit < 8 ? 8 : fit < most ? fit : most;
+  return ceil_divide(time, ceil_divide(time, rows));
+}
+
 // Blocks of a launch; contractions are cut elsewhere and give 0.
 static inline int64_t block_count(const Launch& launch) {
   const int64_t* shape = launch.shape;
@@ -78,6 +94,15 @@ static inline int64_t block_count(const Launch& launch) {
     case LaunchCode::batch_norm_add:
     case LaunchCode::batch_norm_backward_input:
       return ceil_divide(shape[0] * shape[1], run_block(shape[2]));
+    case LaunchCode::layer_norm:
+    case LaunchCode::layer_norm_backward_input:
+      return ceil_divide(shape[0], row_block(shape[1]));
+    case LaunchCode::layer_norm_backward_sums:
+      return launch.ints[kPartsInt];
+    case LaunchCode::attention:
+      return shape[0] * shape[1] * ceil_divide(shape[2], attention_rows(launch));
+    case LaunchCode::attention_backward:
+      return shape[0] * shape[1];
     default:
       return 0;
   }

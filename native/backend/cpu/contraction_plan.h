@@ -294,4 +294,8 @@ static inline MatmulPlan plan_matmul(const Launch& launch) {
   return p;
 }
 
+// attention: scores of a block of queries against all keys, in rows of whole cache lines.
+static inline int64_t score_row(const Launch& launch) { return round_up(launch.shape[2], 16); }
+static inline int64_t attention_table(const Launch& launch) { return attention_rows(launch) * score_row(launch); }
+
 }  // namespace ptmz::cpu

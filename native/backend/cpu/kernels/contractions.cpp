@@ -1,47 +1,9 @@
-// matmul over batch axes, by one of three ways that the shape alone chooses: a plain loop, our gemm, or the BLAS.
-#include "backend/cpu/blas.h"
-#include "backend/cpu/gemm.h"
+// matmul over batch axes.
 #include "backend/cpu/kernels/conv.h"
+#include "backend/cpu/kernels/product.h"
 
 namespace ptmz::cpu::PTMZ_SIMD_LEVEL {
 namespace {
-
-// Rows and columns as a BLAS wants them: one stride is 1, the other the leading dimension.
-struct Layout {
-  bool fits, transposed;
-  int64_t lead;
-};
-Layout blas_layout(int64_t rows, int64_t columns, int64_t row, int64_t column) {
-  if (rows == 1) row = larger(columns, row);
-  if (columns == 1) column = larger(rows, column);
-  if ((column == 1 || columns == 1) && row >= columns) return {true, false, larger(row, 1)};
-  if ((row == 1 || rows == 1) && column >= rows) return {true, true, larger(column, 1)};
-  return {false, false, 0};
-}
-
-template <typename T>
-void tiny_product(int64_t m, int64_t n, int64_t k, const Matrix<T>& a, const Matrix<T>& b, T* c, int64_t c_row) {
-  for (int64_t i = 0; i < m; ++i) {
-    for (int64_t j = 0; j < n; ++j) {
-      double sum = 0;
-      for (int64_t p = 0; p < k; ++p)
-        sum += static_cast<double>(a.data[i * a.row + p * a.column]) * b.data[p * b.row + j * b.column];
-      c[i * c_row + j] = static_cast<T>(sum);
-    }
-  }
-}
-
-template <typename T>
-void product_of(int64_t m, int64_t n, int64_t k, const Matrix<T>& a, const Matrix<T>& b, T* c, int64_t c_row,
-                void* scratch) {
-  if (m * n * k <= kTinyProduct) return tiny_product(m, n, k, a, b, c, c_row);
-  const Layout x = blas_layout(m, k, a.row, a.column), y = blas_layout(k, n, b.row, b.column);
-  if (have_blas() && x.fits && y.fits) {
-    return blas_gemm(m, n, k, a.data, x.lead, x.transposed, b.data, y.lead, y.transposed, c, c_row);
-  }
-  if (n <= kFewColumns) return tiny_product(m, n, k, a, b, c, c_row);
-  gemm(m, n, k, a, b, c, c_row, false, scratch);
-}
 
 // Element offsets of batch item `index` in each operand.
 struct BatchOffsets {
@@ -79,7 +41,7 @@ void matmul(const Call& call) {
         for (int64_t r = 0; r < m; ++r) zero(c + r * p.n, n * sizeof(T));
         continue;
       }
-      product_of(m, n, p.k, x, y, c, p.n, call.scratch);
+      product_of(m, n, p.k, x, y, c, p.n, false, call.scratch);
     }
   }
 }
