@@ -260,8 +260,11 @@ struct MatmulPlan {
   int64_t blocks;
 };
 
-static inline int64_t matmul_tile(int64_t size, int64_t tiles) {
-  const int64_t least = smaller(64, ceil_divide(size, 2));
+// `other`: elements of the operand that every tile reads again and packs anew; what is far beyond the caches has to be
+// worth it.
+static inline int64_t matmul_tile(int64_t size, int64_t tiles, int64_t other) {
+  const int64_t worth = other > 1 << 22 ? 256 : other > 1 << 18 ? 128 : 64;
+  const int64_t least = smaller(worth, ceil_divide(size, 2));
   return smaller(size, larger(round_up(ceil_divide(size, tiles), 16), least));
 }
 
@@ -284,8 +287,8 @@ static inline MatmulPlan plan_matmul(const Launch& launch) {
   const double work = 2.0 * p.m * p.n * larger(p.k, 1);
   const int64_t wanted = wanted_blocks(work * p.batch);
   const int64_t tiles = ceil_divide(wanted, p.batch);
-  p.tile_m = p.m >= p.n ? matmul_tile(p.m, tiles) : p.m;
-  p.tile_n = p.m >= p.n ? p.n : matmul_tile(p.n, tiles);
+  p.tile_m = p.m >= p.n ? matmul_tile(p.m, tiles, p.n * p.k) : p.m;
+  p.tile_n = p.m >= p.n ? p.n : matmul_tile(p.n, tiles, p.m * p.k);
   p.m_tiles = ceil_divide(p.m, p.tile_m);
   p.n_tiles = ceil_divide(p.n, p.tile_n);
   p.block_batch = 1;

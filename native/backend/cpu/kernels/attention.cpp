@@ -41,23 +41,19 @@ template <typename T>
 T softmax_row(T* s, int64_t n, T scale) {
   constexpr int E = kLanes<T>;
   const int64_t whole = round_up(n, E);
-  for (int64_t i = n; i < whole; ++i) s[i] = -static_cast<T>(HUGE_VAL);
-  Vector<T> best = Vector<T>{} - static_cast<T>(HUGE_VAL);
+  Vector<T> lane;
+  for (int l = 0; l < E; ++l) lane[l] = static_cast<T>(l);
+  const Vector<T> none = Vector<T>{} - static_cast<T>(HUGE_VAL);
+  Vector<T> best = none;
   for (int64_t i = 0; i < whole; i += E) {
-    Vector<T> v = load(s + i);
-    if (i + E <= n) {
-      v *= scale;
-    } else {  // an infinity must not meet a negative or a zero scale
-      for (int64_t l = 0; l < n - i; ++l) v[l] *= scale;
-    }
+    const Vector<T> v = lane < static_cast<T>(n - i) ? load(s + i) * scale : none;
     store<T>(s + i, v);
     best = v > best ? v : best;
   }
-  T top = best[0];
-  for (int l = 1; l < E; ++l) top = best[l] > top ? best[l] : top;
+  T top = across(best, [](const Vector<T>& a, const Vector<T>& b) { return a > b ? a : b; });
   if (top - top != 0) top = 0;
   for (int64_t i = 0; i < whole; ++i) s[i] = v_exp(s[i] - top);
-  for (int64_t i = n; i < whole; ++i) s[i] = 0;
+  store<T>(s + whole - E, lane < static_cast<T>(n - whole + E) ? load(s + whole - E) : Vector<T>{});
   TwoSums<T> sum;
   sum.add(
       whole, [&](int64_t i, Vector<T>& a, Vector<T>&) { a += load(s + i); }, [](int64_t, T&, T&) {});

@@ -194,12 +194,11 @@ void argmax(const Call& call) {
         load_block(x, base, buffer, n, kRegister);
         row = buffer;
       }
-      if (r == 0) best = row[0];
-      for (int64_t i = 0; i < n; ++i) {
-        if (!(row[i] > best || (row[i] != row[i] && best == best))) continue;
-        best = row[i];
-        position = r + i;
-      }
+      const T top = max_block(row, n, -static_cast<T>(HUGE_VAL));
+      if (r > 0 && !(top > best || (top != top && best == best))) continue;
+      best = top;
+      position = r;
+      while (!(row[position - r] == top || (top != top && row[position - r] != row[position - r]))) ++position;
     }
     out[o] = static_cast<int32_t>(position);
   }

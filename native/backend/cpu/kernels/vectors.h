@@ -19,6 +19,19 @@ PTMZ_INLINE void store(T* out, const Vector<T>& value) {
   *reinterpret_cast<typename Lanes<T, kVectorBytes>::Unaligned*>(out) = value;
 }
 
+template <int Half, typename V, typename F, int... E>
+PTMZ_INLINE V fold_halves(const V& v, const F& join, Indices<E...> all) {
+  const V folded = join(v, __builtin_shufflevector(v, v, (E ^ Half)...));
+  if constexpr (Half > 1) return fold_halves<Half / 2>(folded, join, all);
+  return folded;
+}
+// All lanes of a vector joined into one number, halves first.
+template <typename V, typename F>
+PTMZ_INLINE auto across(const V& v, const F& join) {
+  constexpr int count = sizeof(V) / sizeof(v[0]);
+  return fold_halves<count / 2>(v, join, typename IndicesTo<count>::type{})[0];
+}
+
 // Two sums over many elements: short ones of vectors in T, and these in double.
 template <typename T>
 struct TwoSums {
@@ -50,9 +63,16 @@ struct TwoSums {
   }
 
   static double total(const Vector<T>& v) {
-    double sum = 0;
-    for (int i = 0; i < kLanes<T>; ++i) sum += static_cast<double>(v[i]);
-    return sum;
+    typedef double Wide __attribute__((vector_size(kVectorBytes)));
+    const auto plus = [](const Wide& a, const Wide& b) { return a + b; };
+    if constexpr (sizeof(T) == sizeof(double)) {
+      return across(v, plus);
+    } else {
+      typedef T Half __attribute__((vector_size(kVectorBytes / 2)));
+      Half halves[2];
+      __builtin_memcpy(halves, &v, sizeof v);
+      return across(__builtin_convertvector(halves[0], Wide) + __builtin_convertvector(halves[1], Wide), plus);
+    }
   }
 };
 
