@@ -269,11 +269,11 @@ static inline int64_t matmul_tile(int64_t size, int64_t tiles, int64_t other) {
 }
 
 // Products up to this many multiply-adds, or with so few columns that a vector of them would be mostly empty, are a
-// plain loop. OpenBLAS was measured faster than our gemm for all that is larger.
+// plain loop.
 constexpr int64_t kTinyProduct = 256, kFewColumns = 2;
 
-// Panels of gemm.h: slices of a (96 x 256 elements) and b (256 x 24 vectors of 64 bytes).
-constexpr int64_t kGemmScratch = 96 * 256 * 8 + 256 * 24 * 64;
+// Panels of gemm.h: slices of a (96 x 256 elements) and b (256 x 48 vectors of 64 bytes).
+constexpr int64_t kGemmScratch = 96 * 256 * 8 + 256 * 48 * 64;
 
 static inline MatmulPlan plan_matmul(const Launch& launch) {
   MatmulPlan p = {};

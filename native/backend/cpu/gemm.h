@@ -17,27 +17,65 @@ struct Matrix {
 // panels that a register tile of kTileRows x (kTileVectors vectors) walks along.
 constexpr int kTileRows = kVectorRegisters == 32 ? 8 : 4;
 constexpr int kTileVectors = 3;
-constexpr int64_t kSliceDepth = 256, kSliceRows = 96, kSliceVectors = 24;
+constexpr int64_t kSliceDepth = 256, kSliceRows = 96, kSliceVectors = 48;
 
 template <typename T>
 constexpr int64_t kVector = kVectorBytes / sizeof(T);
 
+template <typename T>
+void pack_plainly(const T* data, int64_t row, int64_t depth_stride, int64_t rows, int64_t padded, int64_t depth,
+                  T* panel) {
+  for (int64_t r = 0; r < padded; ++r) {
+    for (int64_t k = 0; k < depth; ++k) panel[k * padded + r] = r < rows ? data[r * row + k * depth_stride] : 0;
+  }
+}
+
+// Up to a vector's worth of rows, each contiguous, by transposing squares of vectors.
+template <typename T>
+void pack_squares(const T* data, int64_t row, int64_t rows, int64_t padded, int64_t depth, T* panel) {
+  using V = typename Lanes<T, kHalfVectorBytes>::Vector;
+  using Unaligned = typename Lanes<T, kHalfVectorBytes>::Unaligned;
+  constexpr int E = Lanes<T, kHalfVectorBytes>::count;
+  for (int64_t k = 0; k < depth; k += E) {
+    V square[E];
+#pragma GCC unroll 8
+    for (int r = 0; r < E; ++r) square[r] = r < rows ? V(*reinterpret_cast<const Unaligned*>(data + r * row + k)) : V{};
+    transpose(square);
+#pragma GCC unroll 8
+    for (int e = 0; e < E; ++e) *reinterpret_cast<Unaligned*>(panel + (k + e) * padded) = square[e];
+  }
+}
+
 // panel[k][r] for r < rows: rows of a slice side by side; missing ones are 0.
 template <typename T>
 void pack(const T* data, int64_t row, int64_t depth_stride, int64_t rows, int64_t padded, int64_t depth, T* panel) {
+  using Unaligned = typename Lanes<T, kHalfVectorBytes>::Unaligned;
+  constexpr int E = Lanes<T, kHalfVectorBytes>::count;
   if (row == 1) {
+    const int64_t whole = rows / E * E;
     for (int64_t k = 0; k < depth; ++k, panel += padded) {
-      for (int64_t r = 0; r < rows; ++r) panel[r] = data[k * depth_stride + r];
+      const T* from = data + k * depth_stride;
+      for (int64_t r = 0; r < whole; r += E)
+        *reinterpret_cast<Unaligned*>(panel + r) = *reinterpret_cast<const Unaligned*>(from + r);
+      for (int64_t r = whole; r < rows; ++r) panel[r] = from[r];
       for (int64_t r = rows; r < padded; ++r) panel[r] = 0;
     }
     return;
   }
-  for (int64_t r = 0; r < padded; ++r) {
-    if (r < rows) {
-      for (int64_t k = 0; k < depth; ++k) panel[k * padded + r] = data[r * row + k * depth_stride];
-    } else {
-      for (int64_t k = 0; k < depth; ++k) panel[k * padded + r] = 0;
-    }
+  const int64_t squares = depth_stride == 1 && padded % E == 0 ? depth / E * E : 0;
+  for (int64_t r = 0; r < padded && squares > 0; r += E)
+    pack_squares(data + r * row, row, rows - r, padded, squares, panel + r);
+  pack_plainly(data + squares * depth_stride, row, depth_stride, rows, padded, depth - squares,
+               panel + squares * padded);
+}
+
+// Panels of kTileRows rows each, of a matrix whose rows are neighbours in memory: along these, so that whole cache
+// lines are read.
+template <typename T>
+void pack_across(const T* data, int64_t depth_stride, int64_t rows, int64_t depth, T* panels) {
+  for (int64_t k = 0; k < depth; ++k) {
+    for (int64_t r = 0; r < rows; r += kTileRows)
+      __builtin_memcpy(panels + r * depth + k * kTileRows, data + k * depth_stride + r, kTileRows * sizeof(T));
   }
 }
 
@@ -137,7 +175,13 @@ void gemm(int64_t m, int64_t n, int64_t k, const Matrix<T>& a, const Matrix<T>& 
       for (int64_t i = 0; i < m; i += kSliceRows) {
         const int64_t rows = smaller(kSliceRows, m - i);
         panel = a_panels;
-        for (int64_t q = 0; q < rows;) {
+        int64_t q = 0;
+        if (a.row == 1) {
+          q = rows / kTileRows * kTileRows;
+          pack_across(a.data + i + p * a.column, a.column, q, depth, panel);
+          panel += q * depth;
+        }
+        while (q < rows) {
           const int64_t padded = tile_rows(rows - q), count = smaller(padded, rows - q);
           pack(a.data + (i + q) * a.row + p * a.column, a.row, a.column, count, padded, depth, panel);
           panel += padded * depth;

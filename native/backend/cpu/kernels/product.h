@@ -1,4 +1,6 @@
 // Product: one matrix product by one of three ways that the shape alone chooses: a plain loop, our gemm, or the BLAS.
+// With 32 vector registers our gemm was measured faster than OpenBLAS wherever its tiles have rows
+// (docs/performance.md).
 #pragma once
 #include "backend/cpu/blas.h"
 #include "backend/cpu/gemm.h"
@@ -39,7 +41,8 @@ void product_of(int64_t m, int64_t n, int64_t k, const Matrix<T>& a, const Matri
                 void* scratch) {
   if (m * n * k <= kTinyProduct) return tiny_product(m, n, k, a, b, c, c_row, add);
   const Layout x = blas_layout(m, k, a.row, a.column), y = blas_layout(k, n, b.row, b.column);
-  if (have_blas() && x.fits && y.fits) {
+  const bool ours = kVectorRegisters == 32 && m >= kTileRows;
+  if (!ours && have_blas() && x.fits && y.fits) {
     return blas_gemm(m, n, k, a.data, x.lead, x.transposed, b.data, y.lead, y.transposed, c, c_row, add);
   }
   if (n <= kFewColumns) return tiny_product(m, n, k, a, b, c, c_row, add);
