@@ -53,10 +53,11 @@ View with_outputs_inside(Emitter& e, NodeId id, const View& weights) {
 
 }  // namespace
 
-void emit_matmul(Emitter& e, NodeId id) {
+void emit_matmul(Emitter& e, NodeId id) { e.finish(matmul_launch(e, id, e.target(id))); }
+
+Launch matmul_launch(Emitter& e, NodeId id, const View& to) {
   const Node& n = e.graph[id];
   const View a = matrix(e, n.inputs[0], n.attrs.ints[0] != 0), b = matrix(e, n.inputs[1], n.attrs.ints[1] != 0);
-  const View to = e.target(id);
   const size_t r = n.shape.size();
   // Rows of a that follow each other across the batch while b stays are one taller matrix: one product.
   size_t batch = r - 2;
@@ -78,7 +79,7 @@ void emit_matmul(Emitter& e, NodeId id) {
   Emitter::operand(l, to, with(rows, cols, -1));
   Emitter::operand(l, a, with(rows, -1, cols));
   Emitter::operand(l, b, with(-1, cols, rows));
-  e.finish(l);
+  return l;
 }
 
 void emit_conv(Emitter& e, NodeId id) {

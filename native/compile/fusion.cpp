@@ -130,7 +130,33 @@ Groups group_elementwise(const Graph& graph, const std::vector<NodeId>& live, co
     }
   }
   for (auto& [root, members] : groups.members) std::reverse(members.begin(), members.end());
+
+  // The one node by which elementwise nodes of one launch read the value; kNone if others do, or several.
+  const auto only_read = [&](NodeId product) -> Groups::Product {
+    NodeId read = product;
+    while (!is_output[read] && consumers[read].size() == 1 && graph[consumers[read][0]].op == Op::reshape)
+      read = consumers[read][0];
+    NodeId root = kNone;
+    for (NodeId c : consumers[read]) {
+      if (is_output[read] || !info(graph[c].op).elementwise || launches.at(c).size() > 1) return {kNone, kNone};
+      if (root != kNone && groups.root[c] != root) return {kNone, kNone};
+      root = groups.root[c];
+    }
+    return {root, read};
+  };
+  for (NodeId id : live) {
+    if (!fuse || graph[id].op != Op::matmul || graph.shape(id).size() != 2) continue;
+    const auto [root, read] = only_read(id);
+    if (root == kNone || !info(graph[root].op).elementwise || varies[root] != varies[id]) continue;
+    if (reads[root].size() + 3 <= kMaxOperands) groups.products[root] = {id, read};
+  }
   return groups;
+}
+
+bool Groups::is_absorbed(NodeId product) const {
+  for (const auto& [root, absorbed] : products)
+    if (absorbed.node == product) return true;
+  return false;
 }
 
 }  // namespace ptmz

@@ -18,6 +18,13 @@ struct Groups {
   std::vector<NodeId> root;                                 // by node id; kNone for nodes that are not elementwise;
                                                             // itself: it has a launch
   std::unordered_map<NodeId, std::vector<NodeId>> members;  // root -> merged nodes and itself, ascending
+  // Matrix products whose value only one map reads: a backend may run that behind the product, while its value is in
+  // the cache. `read`: the node by which it is read, the product itself or its value in another shape.
+  struct Product {
+    NodeId node, read;
+  };
+  std::unordered_map<NodeId, Product> products;  // by the map's root
+  bool is_absorbed(NodeId product) const;        // whether it is one of these
 };
 Groups group_elementwise(const Graph& graph, const std::vector<NodeId>& live, const std::vector<bool>& is_output,
                          const std::vector<bool>& varies, bool fuse);

@@ -17,6 +17,8 @@ class CpuBackend final : public Backend {
     return launch.code == LaunchCode::conv2d_weight ? cpu::weight_parts(cpu::read_convolution(launch)) : 1;
   }
 
+  bool maps_behind_products() const override { return true; }
+
   void prepare(Launch& launch, DType real) const override { cpu::cut(launch, real); }
 
   void run(const Launch& launch, const Instr* instrs, DType real, void* const* pointers, int64_t begin, int64_t end,

@@ -10,6 +10,8 @@ constexpr int64_t kRegister = kBlock + 16;  // with room to write past the end o
 constexpr int64_t kMapBlock = 16384;        // elements: map, copy_index, iota, random, gather
 constexpr int64_t kWorkBlock = 32768;       // elements read by one block of a reduction, scatter or row kernel
 
+static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
 static inline int64_t product(const int64_t* shape, int begin, int end) {
   int64_t count = 1;
   for (int d = begin; d < end; ++d) count *= shape[d];
@@ -110,8 +112,8 @@ static inline int64_t block_count(const Launch& launch) {
 
 // Scratch bytes of one thread: the registers of the block interpreter.
 static inline int64_t register_bytes(const Launch& launch, DType real) {
-  if (launch.code != LaunchCode::map && launch.code != LaunchCode::reduce_sum && launch.code != LaunchCode::reduce_max)
-    return 0;
+  const bool reduces = launch.code == LaunchCode::reduce_sum || launch.code == LaunchCode::reduce_max;
+  if (launch.code != LaunchCode::map && !reduces && launch.instr_count == 0) return 0;
   const int64_t inputs = launch.operand_count - 1;
   const int64_t registers = launch.register_count > inputs ? launch.register_count : inputs;
   return registers * kRegister * (real == DType::f32 ? 4 : 8);

@@ -13,7 +13,6 @@ constexpr int64_t kOutputBytes = 128 * 1024;    // output that it collects befor
 constexpr double kBlockWork = 2e6;              // floating-point operations that are worth a block
 constexpr double kTinyWork = 1e5;               // below this one block is enough
 
-static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t round_up(int64_t a, int64_t unit) { return ceil_divide(a, unit) * unit; }
 static inline int64_t floor_divide(int64_t a, int64_t b) { return a >= 0 ? a / b : -ceil_divide(-a, b); }

@@ -17,7 +17,7 @@ void cut_for_kernel(Launch& launch, DType real) {
   switch (launch.code) {
     case LaunchCode::matmul:
       launch.blocks = plan_matmul(launch).blocks;
-      launch.scratch_bytes = kGemmScratch;
+      launch.scratch_bytes = kGemmScratch + register_bytes(launch, real);
       break;
     case LaunchCode::conv2d:
     case LaunchCode::conv2d_input: {

@@ -133,11 +133,19 @@ static inline int64_t tile_rows(int64_t left) {
   return left > 2 ? 4 : left > 1 ? 2 : 1;
 }
 
+// Columns of the next panel of b: three vectors, but two of the last four, because a tile of one vector cannot keep the
+// processor busy.
+template <typename T>
+int64_t panel_columns(int64_t left) {
+  const int64_t vectors = ceil_divide(left, kVector<T>);
+  return smaller(left, (vectors == kTileVectors + 1 ? 2 : kTileVectors) * kVector<T>);
+}
+
 template <typename T>
 void multiply_slices(const T* a, const T* b, int64_t rows, int64_t columns, int64_t depth, T* c, int64_t c_row,
                      bool add) {
-  for (int64_t j = 0; j < columns; j += kTileVectors * kVector<T>) {
-    const int64_t width = smaller(kTileVectors * kVector<T>, columns - j);
+  for (int64_t j = 0, width; j < columns; j += width) {
+    width = panel_columns<T>(columns - j);
     const int vectors = static_cast<int>(ceil_divide(width, kVector<T>));
     const T* panel = a;
     for (int64_t i = 0; i < rows;) {
@@ -155,10 +163,10 @@ void multiply_slices(const T* a, const T* b, int64_t rows, int64_t columns, int6
 }
 
 // c (m,n) = a (m,k) b (k,n), or c += with `add`; without it c is not read. c's columns are neighbours in memory.
-// scratch: kGemmScratch bytes.
-template <typename T>
+// done(i, rows, j, columns) is called when that part of c is finished. scratch: kGemmScratch bytes.
+template <typename T, typename F>
 void gemm(int64_t m, int64_t n, int64_t k, const Matrix<T>& a, const Matrix<T>& b, T* c, int64_t c_row, bool add,
-          void* scratch) {
+          void* scratch, const F& done) {
   constexpr int64_t slice_columns = kSliceVectors * kVector<T>;
   T* a_panels = static_cast<T*>(scratch);
   T* b_panels = a_panels + kSliceRows * kSliceDepth;
@@ -167,8 +175,9 @@ void gemm(int64_t m, int64_t n, int64_t k, const Matrix<T>& a, const Matrix<T>& 
     for (int64_t j = 0; j < n; j += slice_columns) {
       const int64_t columns = smaller(slice_columns, n - j);
       T* panel = b_panels;
-      for (int64_t q = 0; q < columns; q += kTileVectors * kVector<T>) {
-        const int64_t width = smaller(kTileVectors * kVector<T>, columns - q), padded = round_up(width, kVector<T>);
+      for (int64_t q = 0, width; q < columns; q += width) {
+        width = panel_columns<T>(columns - q);
+        const int64_t padded = round_up(width, kVector<T>);
         pack(b.data + p * b.row + (j + q) * b.column, b.column, b.row, width, padded, depth, panel);
         panel += padded * depth;
       }
@@ -188,6 +197,7 @@ void gemm(int64_t m, int64_t n, int64_t k, const Matrix<T>& a, const Matrix<T>& 
           q += count;
         }
         multiply_slices(a_panels, b_panels, rows, columns, depth, c + i * c_row + j, c_row, add || p > 0);
+        if (p + depth == k) done(i, rows, j, columns);
       }
     }
   }

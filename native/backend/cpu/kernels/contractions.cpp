@@ -1,5 +1,6 @@
 // matmul over batch axes.
 #include "backend/cpu/kernels/conv.h"
+#include "backend/cpu/kernels/evaluate.h"
 #include "backend/cpu/kernels/product.h"
 
 namespace ptmz::cpu::PTMZ_SIMD_LEVEL {
@@ -19,7 +20,56 @@ BatchOffsets find_item(const Launch& launch, int batch_rank, int64_t index) {
   return offsets;
 }
 
-// Operands: out, a, b with strides over (batch..., M, N, K).
+// The map behind a product of two matrices, as a launch of its own over (M,N): its first input is the output itself.
+struct MapBehind {
+  Launch launch;
+  void* pointers[kMaxOperands];
+  Call call;
+
+  explicit MapBehind(const Call& product)
+      : launch(product.launch),
+        call{launch,       product.instrs, pointers, 0, 0, static_cast<char*>(product.scratch) + kGemmScratch,
+             product.fault} {
+    launch.code = LaunchCode::map;
+    launch.rank = 2;
+    launch.operand_count = product.launch.operand_count - 1;
+    launch.operands[1] = launch.operands[0];
+    pointers[0] = pointers[1] = product.pointers[0];
+    for (int i = 2; i < launch.operand_count; ++i) {
+      launch.operands[i] = product.launch.operands[i + 1];
+      pointers[i] = product.pointers[i + 1];
+    }
+  }
+};
+template <typename T>
+class Behind {
+ public:
+  explicit Behind(const Call& product) : map_(product), evaluator_(map_.call, 0, kBlock) {}
+
+  // Rows [i, i + rows) of columns [j, j + columns).
+  void apply(int64_t i, int64_t rows, int64_t j, int64_t columns) {
+    const int64_t width = map_.launch.shape[1];
+    if (columns == width) return run(i * width, rows * width);
+    for (int64_t r = i; r < i + rows; ++r) run(r * width + j, columns);
+  }
+
+ private:
+  void run(int64_t begin, int64_t count) {
+    T* out = static_cast<T*>(map_.pointers[0]) + begin;
+    evaluator_.seek(begin);
+    for (int64_t e = 0; e < count; e += kBlock) {
+      const int64_t n = smaller(kBlock, count - e);
+      const T* result = evaluator_.next(n, out + e);
+      if (result != out + e) __builtin_memcpy(out + e, result, n * sizeof(T));
+    }
+  }
+
+  MapBehind map_;
+  Evaluator<T> evaluator_;
+};
+
+// Operands: out, a, b with strides over (batch..., M, N, K); then, if there are instructions, what these read beside
+// the product.
 template <typename T>
 void matmul(const Call& call) {
   const Launch& launch = call.launch;
@@ -39,9 +89,16 @@ void matmul(const Call& call) {
       T* c = static_cast<T*>(call.pointers[0]) + at.at[0] + i * out->strides[rows] + j;
       if (p.k == 0) {
         for (int64_t r = 0; r < m; ++r) zero(c + r * p.n, n * sizeof(T));
+        if (launch.instr_count > 0) Behind<T>(call).apply(i, m, j, n);
         continue;
       }
-      product_of(m, n, p.k, x, y, c, p.n, false, call.scratch);
+      if (launch.instr_count == 0) {
+        product_of(m, n, p.k, x, y, c, p.n, false, call.scratch);
+        continue;
+      }
+      Behind<T> behind(call);
+      product_of(m, n, p.k, x, y, c, p.n, false, call.scratch,
+                 [&](int64_t r, int64_t rows, int64_t q, int64_t width) { behind.apply(i + r, rows, j + q, width); });
     }
   }
 }

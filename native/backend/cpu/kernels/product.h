@@ -35,18 +35,25 @@ void tiny_product(int64_t m, int64_t n, int64_t k, const Matrix<T>& a, const Mat
   }
 }
 
-// c (m,n) = a b, or c += a b with `add`. scratch: kGemmScratch bytes.
-template <typename T>
+struct Nothing {
+  void operator()(int64_t, int64_t, int64_t, int64_t) const {}
+};
+
+// c (m,n) = a b, or c += a b with `add`. done(i, rows, j, columns) is called when that part of c is finished, while it
+// is in a cache. scratch: kGemmScratch bytes.
+template <typename T, typename F = Nothing>
 void product_of(int64_t m, int64_t n, int64_t k, const Matrix<T>& a, const Matrix<T>& b, T* c, int64_t c_row, bool add,
-                void* scratch) {
-  if (m * n * k <= kTinyProduct) return tiny_product(m, n, k, a, b, c, c_row, add);
+                void* scratch, const F& done = {}) {
   const Layout x = blas_layout(m, k, a.row, a.column), y = blas_layout(k, n, b.row, b.column);
-  const bool ours = kVectorRegisters == 32 && m >= kTileRows;
-  if (!ours && have_blas() && x.fits && y.fits) {
-    return blas_gemm(m, n, k, a.data, x.lead, x.transposed, b.data, y.lead, y.transposed, c, c_row, add);
+  const bool tiny = m * n * k <= kTinyProduct, wide = n >= kVector<T> / 2;
+  if (!tiny && have_blas() && x.fits && y.fits && !(kVectorRegisters == 32 && m >= kTileRows && wide)) {
+    blas_gemm(m, n, k, a.data, x.lead, x.transposed, b.data, y.lead, y.transposed, c, c_row, add);
+  } else if (tiny || n <= kFewColumns) {
+    tiny_product(m, n, k, a, b, c, c_row, add);
+  } else {
+    return gemm(m, n, k, a, b, c, c_row, add, scratch, done);
   }
-  if (n <= kFewColumns) return tiny_product(m, n, k, a, b, c, c_row, add);
-  gemm(m, n, k, a, b, c, c_row, add, scratch);
+  done(0, m, 0, n);
 }
 
 }  // namespace
