@@ -66,6 +66,12 @@ static inline int64_t attention_rows(const Launch& launch) {
 static inline int64_t block_count(const Launch& launch) {
   const int64_t* shape = launch.shape;
   const int64_t count = product(shape, 0, launch.rank), kept = product(shape, 0, launch.kept_rank);
+  // A scatter without positions still writes zeros.
+  if (launch.code == LaunchCode::scatter_add) {
+    const int axis = static_cast<int>(launch.ints[0]);
+    const int64_t places = product(shape, 0, axis) * product(shape, axis + 1, launch.rank);
+    return ceil_divide(places, scatter_block(shape[axis], launch.ints[3]));
+  }
   if (count == 0) return 0;
   switch (launch.code) {
     case LaunchCode::map:
@@ -84,8 +90,6 @@ static inline int64_t block_count(const Launch& launch) {
       return ceil_divide(kept, reduce_block(count / kept, false));
     case LaunchCode::pool_argmax:
       return ceil_divide(shape[0] * shape[1], pool_block(shape[4] * shape[5], launch.ints[0] * launch.ints[1]));
-    case LaunchCode::scatter_add:
-      return ceil_divide(count / shape[launch.ints[0]], scatter_block(shape[launch.ints[0]], launch.ints[3]));
     case LaunchCode::softmax_cross_entropy:
     case LaunchCode::softmax_cross_entropy_backward:
       return ceil_divide(shape[0], row_block(shape[1]));
