@@ -7,7 +7,7 @@ import { gemmPeak } from './gemm.mjs';
 import { describeMachine, formatMachine } from './machine.mjs';
 import { integer } from './options.mjs';
 import { trainingFlops } from './resnet-work.mjs';
-import { trainingSide } from './training.mjs';
+import { residentResNet, trainingSide } from './training.mjs';
 
 const help = `node bench/step-time.mjs [options]
 
@@ -46,7 +46,7 @@ const points = [
 
 async function measure({ width, batch, members, ...place }, { threads, time }, peak) {
   const seeds = Array.from({ length: members }, (_, m) => m);
-  const side = trainingSide({ depth: 18, width, seeds }, batch, threads);
+  const side = trainingSide(residentResNet({ depth: 18, width, seeds }, batch), threads);
   const step = await side.measure(time);
   side.dispose();
   const perImage = (milliseconds) => Number(((1000 * milliseconds) / (batch * members)).toPrecision(4));

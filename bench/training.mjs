@@ -1,4 +1,4 @@
-// Our side of a training race: a population of ResNets on random images, through the public API.
+// Our side of a training race: a population on data at hand, through the public API.
 import { arrays, prepareResNet } from 'ptmz-native';
 import { randomImages, unchanged } from './inputs.mjs';
 import { bestOf } from './race.mjs';
@@ -14,24 +14,30 @@ export const sgd = { lr: 1e-4, momentum: 0.9, weightDecay: 5e-4 };
 const batches = 8;
 const epochs = 2500;
 
-function prepare({ depth, width, seeds }, batch, images, epochs) {
-  const data = arrays({ ...images, normalise: unchanged });
-  const run = prepareResNet({ depth, width, data, batchSize: batch, epochs, seeds, schedule: 'constant', ...sgd });
-  const dispose = () => {
-    run.dispose();
-    data.train.dispose();
+/**
+ * A side of a race as a function: `({ batches, epochs })` makes a run whose epoch has so many batches, and what disposes
+ * of both run and data. This is that of ResNets on random images.
+ */
+export const residentResNet =
+  ({ depth, width, seeds }, batch) =>
+  ({ batches, epochs }) => {
+    const data = arrays({ ...randomImages(batch * batches), normalise: unchanged });
+    const run = prepareResNet({ depth, width, data, batchSize: batch, epochs, seeds, schedule: 'constant', ...sgd });
+    const dispose = () => {
+      run.dispose();
+      data.train.dispose();
+    };
+    return { run, dispose };
   };
-  return { run, dispose };
-}
 
 /**
  * Losses of the first steps, all on one batch, and the weights they began with.
  *
  * @returns `losses[step][member]`, `states[member]`
  */
-export async function firstLosses(cell, images, steps, threads) {
-  const { run, dispose } = prepare(cell, images.shape[0], images, steps);
-  const states = cell.seeds.map((_, m) => run.stateDict(m));
+export async function firstLosses(side, steps, threads) {
+  const { run, dispose } = side({ batches: 1, epochs: steps });
+  const states = run.seeds.map((_, m) => run.stateDict(m));
   await run.train({ threads });
   const losses = run.history.map(({ trainLoss }) => trainLoss);
   dispose();
@@ -39,15 +45,14 @@ export async function firstLosses(cell, images, steps, threads) {
 }
 
 /**
- * Milliseconds per step of the whole population: gathering and normalising the batch, forward, backward, SGD, and the
- * counts of loss and right answers that the history keeps. The first call compiles and is not counted.
+ * Milliseconds per step of the whole population: gathering and normalising the batch, forward, backward, the optimizer,
+ * and the counts of loss and right answers that the history keeps. The first call compiles and is not counted.
  */
-export function trainingSide(cell, batch, threads) {
-  const images = randomImages(batch * batches);
+export function trainingSide(side, threads) {
   let open;
   const renew = async () => {
     open?.dispose();
-    open = prepare(cell, batch, images, epochs);
+    open = side({ batches, epochs });
     await open.run.train({ until: 1, threads });
   };
   const steps = async (count) => {
@@ -78,7 +83,7 @@ function lossDifference(ours, theirs) {
  * @param theirs losses of PyTorch's variants, the reference first
  */
 export function compareLosses(ours, theirs) {
-  const spread = Math.max(...theirs.slice(1).map((variant) => lossDifference(variant, theirs[0])));
+  const spread = Math.max(0, ...theirs.slice(1).map((variant) => lossDifference(variant, theirs[0])));
   return {
     what: `losses of steps 1 and ${ours.length}`,
     difference: lossDifference(ours, theirs[0]),

@@ -4,12 +4,14 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Graph, resnet } from 'ptmz-native';
+import { Graph, gpt2, resnet, vit } from 'ptmz-native';
 import { afterAll, describe, expect, it } from 'vitest';
 import { chooseRows, chooseWorkloads, parseOptions } from '../bench/options.mjs';
 import { findPython } from '../bench/peer.mjs';
 import { race } from '../bench/race.mjs';
 import { hessianFlops, resnetWork, trainingFlops } from '../bench/resnet-work.mjs';
+import { gpt2Flops, vitFlops } from '../bench/transformer-work.mjs';
+import { pinnFlops } from '../bench/workloads/pinn.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'ptmz-bench-test-'));
@@ -45,6 +47,35 @@ describe('nominal work', () => {
     expect(trainingFlops(18, 2, 8)).toBe(16 * (3 * macs - stemMacs));
     expect(hessianFlops(18, 2, 1, 1) - hessianFlops(18, 2, 1, Infinity)).toBe(2 * (2 * macs - stemMacs));
   });
+});
+
+describe('nominal work of transformers', () => {
+  /** Elements of all matrices but the tables that rows are only picked from. */
+  const weights = (build: (graph: Graph) => void, without: RegExp) => {
+    using graph = new Graph();
+    build(graph);
+    return graph.params.entries
+      .filter(({ name, shape }) => shape.length >= 2 && !without.test(name))
+      .reduce((total, { shape }) => total + shape.reduce((a, b) => a * b, 1), 0);
+  };
+
+  it('GPT-2: every token meets every weight three times, and half of the other tokens', () => {
+    const sizes = { dim: 12, depth: 3, heads: 2, vocab: 17, block: 5 };
+    const build = (graph: Graph) => gpt2(sizes).build(graph, graph.input('x', [1, 5], 'index'), { training: true });
+    const attention = 3 * 2 * 12 * (1 + 2 + 3 + 4 + 5);
+    expect(gpt2Flops(sizes, 4)).toBe(6 * 4 * (5 * weights(build, /wpe/) + attention));
+  });
+
+  it('ViT: the head meets one token, the patches have no gradient', () => {
+    const sizes = { dim: 12, depth: 2, heads: 2, patch: 4, side: 8 };
+    const build = (graph: Graph) =>
+      vit({ ...sizes, input: [3, 8, 8], classes: 10 }).build(graph, graph.input('x', [1, 3, 8, 8]), { training: true });
+    const inner = 5 * weights(build, /pos_embedding|class_token|head|conv_proj/) + 2 * 2 * 12 * 25;
+    const embedding = 4 * 3 * 16 * 12;
+    expect(vitFlops(sizes, 3)).toBe(2 * 3 * (3 * (inner + 120) + 2 * embedding));
+  });
+
+  it('PINN: 556 points, and the 100 inside once more', () => expect(pinnFlops()).toBe(6 * 7650 * (556 + 100)));
 });
 
 describe('options', () => {

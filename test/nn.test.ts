@@ -124,6 +124,56 @@ describe('batchNorm', () => {
   });
 });
 
+describe('layerNorm', () => {
+  test('of a mean a thousand times the deviation, in float32, as the composite in float64', async () => {
+    using graph = new nn.Graph();
+    const x = graph.input('x', [6, 40]);
+    const y = nn.layerNorm(x, { weight: graph.input('w', [40]), bias: graph.input('b', [40]) });
+    const g = graph.grad(y.mul(graph.input('u', [6, 40])).sum(), x);
+    const wave = (n: number, phase: number) => Array.from({ length: n }, (_, i) => Math.fround(Math.sin(i + phase)));
+    const inputs = {
+      x: wave(240, 1).map((value) => Math.fround(1000 + value)),
+      ...{ w: wave(40, 2), b: wave(40, 3), u: wave(240, 4) },
+    };
+    const [fused, exact] = await Promise.all(
+      (['float32', 'float64'] as const).map(async (dtype) => {
+        using program = graph.compile({ y, g }, { dtype, fuse: dtype === 'float32' });
+        return run(program, inputs);
+      }),
+    );
+    for (const name of ['y', 'g'])
+      fused![name]!.forEach((value, i) => expect(Math.abs(value - exact![name]![i]!)).toBeLessThan(2e-6));
+  });
+});
+
+describe('multiHeadAttention', () => {
+  const bytes = (time: number, gradient: boolean) => {
+    using graph = new nn.Graph();
+    const qkv = graph.input('qkv', [1, time, 3 * 8]);
+    const y = nn.multiHeadAttention(qkv, 2, { causal: true });
+    using program = graph.compile(gradient ? { g: graph.grad(y.square().sum(), qkv) } : { y });
+    return program.plan.sharedBytes + program.plan.memberBytes;
+  };
+
+  test.each([false, true])('memory grows with the time, not with its square (gradient: %s)', (gradient) => {
+    expect(bytes(2048, gradient)).toBeLessThan(2.5 * bytes(1024, gradient));
+    expect(bytes(2048, gradient)).toBeLessThan(2 * 2048 ** 2);
+  });
+
+  test('of heads longer than the kernels hold is the composite', async () => {
+    const values = (heads: number, size: number) => Array.from({ length: 3 * 3 * heads * size }, (_, i) => Math.sin(i));
+    const [long, short] = await Promise.all(
+      [true, false].map(async (fuse) => {
+        using graph = new nn.Graph();
+        const y = nn.multiHeadAttention(graph.input('qkv', [1, 3, 3 * 520]), 1);
+        using program = graph.compile({ y }, { dtype: 'float64', fuse });
+        return (await run(program, { qkv: values(1, 520) })).y!;
+      }),
+    );
+    expect(long).toEqual(short);
+  });
+});
+
 describe('crossEntropy', () => {
   const losses = async (options: nn.CrossEntropyOptions, target: number[], fuse: boolean) => {
     using graph = new nn.Graph();

@@ -1,7 +1,7 @@
 // One training step of three seeds of a small ResNet-18 on two threads, against PyTorch with the same two.
 import { batchTensors, randomImages, stateTensors } from '../inputs.mjs';
 import { trainingFlops } from '../resnet-work.mjs';
-import { compareLosses, firstLosses, sgd, trainingSide } from '../training.mjs';
+import { compareLosses, firstLosses, residentResNet, sgd, trainingSide } from '../training.mjs';
 
 export const title = 'training step of three seeds of ResNet-18 together, two threads on both sides';
 export const groups = ['cpu'];
@@ -25,9 +25,10 @@ export const rows = [
 
 async function open(cell, batch, { threads, peer, handover }) {
   const images = randomImages(batch);
-  const { losses, states } = await firstLosses(cell, images, checked, threads);
+  const side = residentResNet(cell, batch);
+  const { losses, states } = await firstLosses(side, checked, threads);
   const flops = seeds.length * trainingFlops(cell.depth, cell.width, batch);
-  const ours = trainingSide(cell, batch, threads);
+  const ours = trainingSide(side, threads);
   if (!peer) return { ours, variants: [], flops, close: () => ours.dispose() };
 
   const members = states.flatMap((state, m) => stateTensors(state, `net${m}.`));
@@ -36,8 +37,8 @@ async function open(cell, batch, { threads, peer, handover }) {
   const variants = [];
   for (const way of ['sequential', 'vmap'])
     for (const layout of ['NCHW', 'channels_last']) {
-      const side = await peer.open('population', { file, way, members: seeds.length, depth, width, layout, sgd });
-      variants.push({ name: `${way} ${layout}`, ...side });
+      const other = await peer.open('population', { file, way, members: seeds.length, depth, width, layout, sgd });
+      variants.push({ name: `${way} ${layout}`, ...other });
     }
   return {
     ...{ ours, variants, flops },

@@ -1,7 +1,7 @@
 // One training step of ResNet-18 and ResNet-50, width x batch size, against PyTorch.
 import { batchTensors, randomImages, stateTensors } from '../inputs.mjs';
 import { trainingFlops } from '../resnet-work.mjs';
-import { compareLosses, firstLosses, sgd, trainingSide } from '../training.mjs';
+import { compareLosses, firstLosses, residentResNet, sgd, trainingSide } from '../training.mjs';
 
 export const title = 'training step of a ResNet on 3 x 32 x 32 images: forward, backward, SGD with momentum';
 export const groups = ['cpu'];
@@ -30,9 +30,10 @@ export const rows = cells.map(([depth, width, batch, more]) => ({
 
 async function open(cell, batch, { threads, peer, handover, compile }) {
   const images = randomImages(batch);
-  const { losses, states } = await firstLosses(cell, images, checked, threads);
+  const side = residentResNet(cell, batch);
+  const { losses, states } = await firstLosses(side, checked, threads);
   const flops = trainingFlops(cell.depth, cell.width, batch);
-  const ours = trainingSide(cell, batch, threads);
+  const ours = trainingSide(side, threads);
   if (!peer) return { ours, variants: [], flops, close: () => ours.dispose() };
 
   const file = handover.write([...batchTensors(images), ...stateTensors(states[0], 'net.')]);
@@ -41,8 +42,8 @@ async function open(cell, batch, { threads, peer, handover, compile }) {
   const variants = [];
   for (const setting of settings) {
     const { depth, width } = cell;
-    const side = await peer.open('train_step', { file, depth, width, sgd, ...setting });
-    variants.push({ name: `${setting.layout}${setting.compiled ? ' compiled' : ''}`, ...side });
+    const other = await peer.open('train_step', { file, depth, width, sgd, ...setting });
+    variants.push({ name: `${setting.layout}${setting.compiled ? ' compiled' : ''}`, ...other });
   }
   return {
     ...{ ours, variants, flops },

@@ -5,6 +5,9 @@ import { shapeMismatch } from '../graph/shape.js';
 import type { Value } from '../graph/value.js';
 import { attention, type AttentionOptions } from './attention.js';
 
+// Rows of so many numbers fit a GPU's shared memory six times over, also in float64.
+const longestHead = 512;
+
 /**
  * Splits queries, keys and values into heads, attends, and puts the heads together again: what is between the two
  * projections of torch.nn.MultiheadAttention and of GPT-2. Heads may have any size, also an odd one.
@@ -26,8 +29,12 @@ export function multiHeadAttention(qkv: Value, heads: number, options: Attention
   const dim = width / 3;
   if (qkv.shape.length !== 3 || !Number.isInteger(dim / heads))
     throw shapeMismatch('multiHeadAttention', `qkv (B,T,3D) with D a multiple of ${heads} heads`, qkv.shape);
-  const split = (i: number) =>
-    permute(reshape(slice(qkv, 2, i * dim, (i + 1) * dim), [batch, time, heads, dim / heads]), [0, 2, 1, 3]);
-  const mixed = attention(split(0), split(1), split(2), options);
-  return reshape(permute(mixed, [0, 2, 1, 3]), [batch, time, dim]);
+  const size = dim / heads;
+  const packed = reshape(qkv, [batch, time, 3, heads, size]);
+  const part = (i: number) => permute(reshape(slice(packed, 2, i, i + 1), [batch, time, heads, size]), [0, 2, 1, 3]);
+  const composite = permute(attention(part(0), part(1), part(2), options), [0, 2, 1, 3]);
+  if (size > longestHead) return reshape(composite, [batch, time, dim]);
+  const { causal = false, scale = 1 / Math.sqrt(size) } = options;
+  const mixed = qkv.graph.fused('attention', [packed], [Number(causal)], [scale], composite);
+  return reshape(mixed, [batch, time, dim]);
 }

@@ -165,7 +165,13 @@ export function layerNorm(x: Value, options: LayerNormOptions = {}): Value {
   for (const value of [weight, bias])
     if (value && !sameShape(value.shape, normalized))
       throw shapeMismatch('layerNorm', 'weight and bias of the normalised shape', normalized, value.shape);
-  const axes = normalized.map((_, i) => first + i);
-  const centred = sub(x, mean(x, axes, true));
-  return affine(centred, mean(square(centred), axes, true), eps, weight, bias);
+  // Several axes are one longer row.
+  const flat = [...x.shape.slice(0, first), elementCount(normalized)];
+  const thin = flat.map((size, i) => (i < first ? 1 : size));
+  const [rows, scale, shift] = [reshape(x, flat), weight && reshape(weight, thin), bias && reshape(bias, thin)];
+  const centred = sub(rows, mean(rows, -1, true));
+  const composite = affine(centred, mean(square(centred), -1, true), eps, scale, shift);
+  if (!scale) return reshape(composite, x.shape);
+  const inputs = [rows, scale, shift ?? x.graph.constant(0, thin)];
+  return reshape(x.graph.fused('layer_norm', inputs, [], [eps], composite), x.shape);
 }

@@ -5,6 +5,7 @@
 
 #include "autodiff/autodiff.h"
 #include "autodiff/batch_norm_rules.h"
+#include "autodiff/layer_norm_rules.h"
 
 namespace ptmz {
 namespace {
@@ -190,6 +191,8 @@ Nodes fused_rule(const Rule& r) {
     case Fused::batch_norm:
     case Fused::batch_norm_add:
       return batch_norm_rule(r.graph, r.y, r.g);
+    case Fused::layer_norm:
+      return layer_norm_rule(r.graph, r.y, r.g);
     default:
       break;
   }
@@ -264,6 +267,11 @@ std::vector<NodeId> vjp_rule(Graph& graph, NodeId node, NodeId g, const std::vec
       return {needed[0] ? r.mul(g, r.x(1)) : kNone, needed[1] ? r.mul(g, r.x(0)) : kNone, g};
     case Op::select: {
       const NodeId zero = r.constant(0);
+      // relu: where its value is 0 its input is not needed, so that the value alone has to be kept.
+      const NodeId negative = graph.compare(Comparison::le, r.x(2), zero);
+      if (r.x(0) == negative && r.x(1) == zero) {
+        return {kNone, kNone, graph.select(graph.compare(Comparison::le, node, zero), zero, g)};
+      }
       return {kNone, needed[1] ? graph.select(r.x(0), g, zero) : kNone,
               needed[2] ? graph.select(r.x(0), zero, g) : kNone};
     }

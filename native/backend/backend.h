@@ -21,6 +21,8 @@ class Backend {
   virtual const char* name() const = 0;
   // Into how many partial results a launch should be cut so that threads can share it; lowering adds them up.
   virtual int64_t partial_results(const Launch&) const { return 1; }
+  // Whether its matrix products run the elementwise instructions that follow them (Groups::products).
+  virtual bool maps_behind_products() const { return false; }
   // Whether its convolutions want images in the SIMD lanes (compile/view.h).
   virtual bool keeps_images_in_lanes() const { return true; }
   // This backend if it has memory of its own (device.h), else null: programs then run on the host's.

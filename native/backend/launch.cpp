@@ -28,7 +28,12 @@ const char* name(LaunchCode code) {
                                       "batch_norm",
                                       "batch_norm_add",
                                       "batch_norm_backward_sums",
-                                      "batch_norm_backward_input"};
+                                      "batch_norm_backward_input",
+                                      "layer_norm",
+                                      "layer_norm_backward_input",
+                                      "layer_norm_backward_sums",
+                                      "attention",
+                                      "attention_backward"};
   static_assert(std::size(names) == static_cast<size_t>(LaunchCode::count));
   return names[static_cast<int>(code)];
 }

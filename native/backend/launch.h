@@ -9,7 +9,8 @@ inline constexpr int kLaunchRank = 8;
 inline constexpr int kMaxOperands = 16;
 inline constexpr int kMaxInstrs = 48;  // of one launch; registers are 8 bit, and a longer chain gains nothing
 inline constexpr int kLanesInt = 11;   // of a convolution's ints: its lanes, see compile/view.h
-// Of conv2d_weight's ints: partial results in its output, one for each part of the images; 0: 1.
+// Of the ints of conv2d_weight and layer_norm_backward_sums: partial results in the output, one for each part of the
+// images or rows; 0: 1.
 inline constexpr int kPartsInt = 12;
 
 enum class DType : uint8_t { f32, f64, i32, u8 };
@@ -38,6 +39,11 @@ enum class LaunchCode : int32_t {
   batch_norm_add,
   batch_norm_backward_sums,
   batch_norm_backward_input,
+  layer_norm,
+  layer_norm_backward_input,
+  layer_norm_backward_sums,
+  attention,
+  attention_backward,
   count
 };
 const char* name(LaunchCode code);

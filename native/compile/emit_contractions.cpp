@@ -51,25 +51,13 @@ View with_outputs_inside(Emitter& e, NodeId id, const View& weights) {
   return permuted(to, {1, 0, 2, 3});
 }
 
-// The dense tensor `to` = the sum of the rows of `parts`.
-void emit_sum_of_parts(Emitter& e, NodeId id, const View& to, const View& parts) {
-  Launch l = e.begin(LaunchCode::reduce_sum, id, to.varies, {parts.shape[1], parts.shape[0]});
-  l.kept_rank = 1;
-  View row = to;
-  row.strides = {1, 0};
-  Emitter::operand(l, row);
-  Emitter::operand(l, parts, {1, 0});
-  l.register_count = 1;
-  l.column = true;
-  e.finish(l);
-}
-
 }  // namespace
 
-void emit_matmul(Emitter& e, NodeId id) {
+void emit_matmul(Emitter& e, NodeId id) { e.finish(matmul_launch(e, id, e.target(id))); }
+
+Launch matmul_launch(Emitter& e, NodeId id, const View& to) {
   const Node& n = e.graph[id];
   const View a = matrix(e, n.inputs[0], n.attrs.ints[0] != 0), b = matrix(e, n.inputs[1], n.attrs.ints[1] != 0);
-  const View to = e.target(id);
   const size_t r = n.shape.size();
   // Rows of a that follow each other across the batch while b stays are one taller matrix: one product.
   size_t batch = r - 2;
@@ -91,7 +79,7 @@ void emit_matmul(Emitter& e, NodeId id) {
   Emitter::operand(l, to, with(rows, cols, -1));
   Emitter::operand(l, a, with(rows, -1, cols));
   Emitter::operand(l, b, with(-1, cols, rows));
-  e.finish(l);
+  return l;
 }
 
 void emit_conv(Emitter& e, NodeId id) {
@@ -126,7 +114,7 @@ void emit_conv(Emitter& e, NodeId id) {
   Emitter::operand(l, first);
   Emitter::operand(l, second);
   e.finish(l);
-  if (parts > 1) emit_sum_of_parts(e, id, result, partial);
+  if (parts > 1) e.sum_parts(id, result, partial);
 }
 
 }  // namespace ptmz

@@ -16,10 +16,12 @@ int64_t lanes_of_group(Emitter& e, const std::vector<NodeId>& members, NodeId re
 
 // Appends the group's instructions; `l` gets one operand per value read from outside. Returns the result's register.
 // Temporaries take the lowest free register, so that a long chain keeps few blocks in the first-level cache.
+// Behind a matrix product, which is register 0, operands are seen in its shape.
 void emit_group(Emitter& e, Launch& l, const std::vector<NodeId>& members, NodeId result, int64_t lanes,
-                const std::vector<int64_t>* axes) {
+                const std::vector<int64_t>* axes, const Groups::Product* product = nullptr) {
   std::map<NodeId, int> reads, last_use;
   std::vector<NodeId> order;
+  if (product) order.push_back(product->read), reads[product->read] = 0;
   for (NodeId id : members)
     for (NodeId i : e.graph[id].inputs) {
       last_use[i] = id;
@@ -29,7 +31,10 @@ void emit_group(Emitter& e, Launch& l, const std::vector<NodeId>& members, NodeI
     }
   if (members.empty()) order.push_back(result), reads[result] = 0;
   for (NodeId i : order) {
-    const View v = lanes > 0 ? e.split_view(i, lanes) : e.view(i);
+    if (product && i == product->read) continue;
+    const View v = product     ? *reshaped(e.view(i), e.graph.shape(product->node))
+                   : lanes > 0 ? e.split_view(i, lanes)
+                               : e.view(i);
     axes ? Emitter::operand(l, v, *axes) : Emitter::operand(l, v);
   }
 
@@ -74,10 +79,36 @@ bool innermost_is_kept(const Launch& l) {
   return innermost < l.kept_rank;
 }
 
+// Emits the map as part of the product that it alone reads, or that product by itself where an operand of the map
+// cannot be seen in its shape.
+bool emit_behind_product(Emitter& e, NodeId id, const std::vector<NodeId>& members, const Groups::Product& product) {
+  const Shape& shape = e.graph.shape(product.node);
+  bool fits = lanes_of_group(e, members, id) == 0;
+  for (NodeId member : members)
+    for (NodeId i : e.graph[member].inputs) {
+      if (i == product.read || std::binary_search(members.begin(), members.end(), i)) continue;
+      fits = fits && reshaped(e.view(i), shape).has_value();
+    }
+  if (!fits) {
+    emit_matmul(e, product.node);
+    return false;
+  }
+  Launch l = matmul_launch(e, product.node, *reshaped(e.target(id), shape));
+  l.node = id;
+  const std::vector<int64_t> axes{0, 1};
+  emit_group(e, l, members, id, 0, &axes, &product);
+  e.finish(l);
+  return true;
+}
+
 }  // namespace
 
 void emit_map(Emitter& e, NodeId id) {
   const std::vector<NodeId>& members = e.groups.members.at(id);
+  const auto product = e.groups.products.find(id);
+  if (product != e.groups.products.end() && e.backend.maps_behind_products() &&
+      emit_behind_product(e, id, members, product->second))
+    return;
   const int64_t lanes = lanes_of_group(e, members, id);
   const View to = e.target(id, lanes);
   const View out = lanes > 0 ? split(to, lanes) : to;

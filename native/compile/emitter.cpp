@@ -142,6 +142,18 @@ void Emitter::copy(NodeId node, const View& to, const View& from) {
   finish(l);
 }
 
+void Emitter::sum_parts(NodeId node, const View& to, const View& parts) {
+  Launch l = begin(LaunchCode::reduce_sum, node, to.varies, {parts.shape[1], parts.shape[0]});
+  l.kept_rank = 1;
+  View row = to;
+  row.strides = {1, 0};
+  operand(l, row);
+  operand(l, parts, {1, 0});
+  l.register_count = 1;
+  l.column = true;
+  finish(l);
+}
+
 void Emitter::reorder(LaunchCode code, NodeId node, const View& to, const View& from, int64_t lanes) {
   const Shape& s = to.shape;
   Launch l = begin(code, node, to.varies, {s[0], element_count(s) / s[0]});

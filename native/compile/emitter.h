@@ -45,6 +45,8 @@ class Emitter {
   void instruction(const Instr& instr) { out_.instrs.push_back(instr); }
   void finish(const Launch& l) { (l.varies ? out_.varying : out_.shared).push_back(l); }
   void copy(NodeId node, const View& to, const View& from);
+  // The dense tensor `to` = the sum of the rows of `parts`.
+  void sum_parts(NodeId node, const View& to, const View& parts);
 
   // Copies for the places that no launch wrote directly: views, leaves, constants, a second address, a shared value in
   // a slot with a row per member.

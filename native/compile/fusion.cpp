@@ -27,6 +27,32 @@ bool composite_is_live(Graph& graph, NodeId id, const std::vector<bool>& live) {
   return false;
 }
 
+// Whether reading a value costs as much as computing it again: a cheap operator of one tensor and of constants or
+// numbers that repeat, such as x <= 0 and x + bias. Each launch that needs it then computes it, and it is never stored.
+bool costs_nothing_again(const Graph& graph, NodeId id) {
+  switch (graph[id].op) {
+    case Op::add:
+    case Op::mul:
+    case Op::neg:
+    case Op::compare:
+    case Op::cast:
+    case Op::stop_gradient:
+      break;
+    default:
+      return false;
+  }
+  int whole = 0;
+  for (NodeId i : graph[id].inputs) {
+    const Node& n = graph[i];
+    if (n.op == Op::constant) continue;
+    if (n.op == Op::expand && 8 * element_count(graph.shape(n.inputs[0])) <= element_count(n.shape)) continue;
+    // What is not read in the order of memory is better read once.
+    if (info(n.op).view && n.op != Op::reshape) return false;
+    ++whole;
+  }
+  return whole <= 1;
+}
+
 }  // namespace
 
 std::unordered_map<NodeId, NodeId> choose_fused(Graph& graph, const std::vector<NodeId>& outputs, bool fuse) {
@@ -59,26 +85,33 @@ Groups group_elementwise(const Graph& graph, const std::vector<NodeId>& live, co
 
   // What a group reads from outside, so that a launch never needs more operands than it can hold.
   std::unordered_map<NodeId, std::set<NodeId>> reads;
-  const auto launch_of = [&](NodeId consumer) {
+  std::unordered_map<NodeId, std::set<NodeId>> launches;  // by elementwise node: the roots that compute it
+  const auto launches_of = [&](NodeId consumer) {
     const Op op = graph[consumer].op;
-    if (info(op).elementwise) return groups.root[consumer];
-    return op == Op::sum || op == Op::max ? consumer : kNone;
+    if (info(op).elementwise) return launches.at(consumer);
+    return std::set<NodeId>{op == Op::sum || op == Op::max ? consumer : kNone};
   };
-  const auto merged_root = [&](NodeId id) {
-    if (is_output[id] || consumers[id].empty()) return kNone;
-    const NodeId root = launch_of(consumers[id][0]);
-    // An inner product is one launch even without fusion: its kernel adds the products unrounded.
-    const bool inner_product =
-        graph[id].op == Op::mul && root != kNone && graph[root].op == Op::sum && element_count(graph.shape(root)) == 1;
-    if (!fuse && !inner_product) return kNone;
-    if (root == kNone || varies[root] != varies[id]) return kNone;
-    for (NodeId c : consumers[id])
-      if (launch_of(c) != root) return kNone;
+  const auto fits = [&](NodeId id, NodeId root) {
+    if (root == kNone || varies[root] != varies[id]) return false;
     std::set<NodeId> after = reads[root];
     after.erase(id);
     after.insert(graph[id].inputs.begin(), graph[id].inputs.end());
-    const bool fits = after.size() < kMaxOperands && groups.members[root].size() < size_t{kMaxInstrs};
-    return fits ? root : kNone;
+    return after.size() < kMaxOperands && groups.members[root].size() < size_t{kMaxInstrs};
+  };
+  // The launches that a node becomes part of; none: it is a root itself.
+  const auto merged_roots = [&](NodeId id) -> std::set<NodeId> {
+    if (is_output[id] || consumers[id].empty()) return {};
+    std::set<NodeId> roots;
+    for (NodeId c : consumers[id]) roots.merge(launches_of(c));
+    const NodeId first = *roots.begin();
+    // An inner product is one launch even without fusion: its kernel adds the products unrounded.
+    const bool inner_product = graph[id].op == Op::mul && first != kNone && graph[first].op == Op::sum &&
+                               element_count(graph.shape(first)) == 1;
+    if (!fuse && !inner_product) return {};
+    if (roots.size() > 1 && !(fuse && costs_nothing_again(graph, id))) return {};
+    for (NodeId root : roots)
+      if (!fits(id, root)) return {};
+    return roots;
   };
 
   for (auto it = live.rbegin(); it != live.rend(); ++it) {
@@ -86,15 +119,44 @@ Groups group_elementwise(const Graph& graph, const std::vector<NodeId>& live, co
     const Node& n = graph[id];
     if (n.op == Op::sum || n.op == Op::max) reads[id] = {n.inputs[0]};
     if (!info(n.op).elementwise) continue;
-    const NodeId root = merged_root(id);
-    groups.root[id] = root == kNone ? id : root;
-    std::set<NodeId>& set = reads[groups.root[id]];
-    set.erase(id);
-    set.insert(n.inputs.begin(), n.inputs.end());
-    groups.members[groups.root[id]].push_back(id);
+    std::set<NodeId>& roots = launches[id] = merged_roots(id);
+    if (roots.empty()) roots = {id};
+    groups.root[id] = *roots.begin();
+    for (NodeId root : roots) {
+      std::set<NodeId>& set = reads[root];
+      set.erase(id);
+      set.insert(n.inputs.begin(), n.inputs.end());
+      groups.members[root].push_back(id);
+    }
   }
   for (auto& [root, members] : groups.members) std::reverse(members.begin(), members.end());
+
+  // The one node by which elementwise nodes of one launch read the value; kNone if others do, or several.
+  const auto only_read = [&](NodeId product) -> Groups::Product {
+    NodeId read = product;
+    while (!is_output[read] && consumers[read].size() == 1 && graph[consumers[read][0]].op == Op::reshape)
+      read = consumers[read][0];
+    NodeId root = kNone;
+    for (NodeId c : consumers[read]) {
+      if (is_output[read] || !info(graph[c].op).elementwise || launches.at(c).size() > 1) return {kNone, kNone};
+      if (root != kNone && groups.root[c] != root) return {kNone, kNone};
+      root = groups.root[c];
+    }
+    return {root, read};
+  };
+  for (NodeId id : live) {
+    if (!fuse || graph[id].op != Op::matmul || graph.shape(id).size() != 2) continue;
+    const auto [root, read] = only_read(id);
+    if (root == kNone || !info(graph[root].op).elementwise || varies[root] != varies[id]) continue;
+    if (reads[root].size() + 3 <= kMaxOperands) groups.products[root] = {id, read};
+  }
   return groups;
+}
+
+bool Groups::is_absorbed(NodeId product) const {
+  for (const auto& [root, absorbed] : products)
+    if (absorbed.node == product) return true;
+  return false;
 }
 
 }  // namespace ptmz

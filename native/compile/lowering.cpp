@@ -85,6 +85,7 @@ void emit(Emitter& e, NodeId id) {
     case Op::argmax:
       return emit_reduce(e, id);
     case Op::matmul:
+      if (e.backend.maps_behind_products() && e.groups.is_absorbed(id)) return;  // the map's emitter does it
       return emit_matmul(e, id);
     case Op::conv2d:
     case Op::conv2d_input:

@@ -59,7 +59,10 @@ int64_t output_extent(const Launch& l) {
       return s[0];
     case LaunchCode::batch_statistics:
     case LaunchCode::batch_norm_backward_sums:
+    case LaunchCode::layer_norm_backward_sums:
       return 2 * s[1];
+    case LaunchCode::attention_backward:
+      return 3 * all;
     default:
       return all;
   }

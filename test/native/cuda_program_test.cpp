@@ -383,6 +383,52 @@ TEST(cuda_batch_norm) {
     }
 }
 
+// Layer norm's kernels; of rows that one block holds, and of more than one split.
+TEST(cuda_layer_norm) {
+  for (const Shape& shape : {Shape{5, 7}, Shape{2, 3, 300}, Shape{130, 4}}) {
+    Graph g;
+    const int64_t n = element_count(shape), d = shape.back();
+    const int xs = g.add_slot("x", Kind::real, n), gs = g.add_slot("g", Kind::real, n),
+              ps = g.add_slot("p", Kind::real, 2 * d);
+    Shape thin(shape.size(), 1);
+    thin.back() = d;
+    const NodeId x = g.leaf(xs, 0, shape), gradient = g.leaf(gs, 0, shape);
+    const NodeId weight = g.leaf(ps, 0, thin), bias = g.leaf(ps, d, thin);
+    const Attrs eps{{}, {1e-5}};
+    const NodeId pair = g.reshape(g.leaf(ps, 0, {2 * d}), {2, d});
+    const NodeId y = g.add_fused(Fused::layer_norm, {x, weight, bias}, eps, x);
+    const NodeId dx = g.add_fused(Fused::layer_norm_backward_input, {gradient, x, weight}, eps, x);
+    const NodeId sums = g.add_fused(Fused::layer_norm_backward_sums, {gradient, x}, eps, pair);
+    compare_all(
+        g, {y, dx, sums}, {xs, gs},
+        [&](int64_t members) {
+          return Values{ramp(n * members, 0.1, 0.77), ramp(n * members, 1.1, 0.31), ramp(2 * d, 0.4)};
+        },
+        2e-4, 1e-11);
+  }
+}
+
+// Attention of one query and of several tiles, of sizes that need smaller tiles.
+TEST(cuda_attention) {
+  for (const Shape& shape : {Shape{2, 1, 3, 2, 3}, Shape{1, 37, 3, 1, 45}, Shape{1, 5, 3, 2, 181}})
+    for (int64_t causal = 0; causal < 2; ++causal) {
+      Graph g;
+      const int64_t n = element_count(shape);
+      const Shape heads{shape[0], shape[1], shape[3], shape[4]};
+      const int qs = g.add_slot("qkv", Kind::real, n), us = g.add_slot("u", Kind::real, n / 3);
+      const NodeId qkv = g.leaf(qs, 0, shape), u = g.leaf(us, 0, heads);
+      const Attrs attrs{{causal}, {0.3}};
+      const NodeId y = g.add_fused(Fused::attention, {qkv}, attrs, u);
+      const NodeId gradient = g.add_fused(Fused::attention_backward, {qkv, u}, attrs, qkv);
+      compare_all(
+          g, {y, gradient}, {qs},
+          [&](int64_t members) {
+            return Values{ramp(n * members, 0.1, 0.77), ramp(n / 3, 1.1, 0.31)};
+          },
+          2e-4, 1e-11);
+    }
+}
+
 namespace {
 
 // A small network with everything that a classifier has, for gradients and Hessian-vector products.

@@ -135,6 +135,7 @@ TEST(gather_and_scatter_add) {
       }
     check_gather<T>({3, 300, 70}, 1, 40);
     check_scatter<T>({3, 300, 70}, 1, 40);
+    check_scatter<T>({4, 0, 3}, 1, 5);  // nothing to add: zeros
   });
 }
 

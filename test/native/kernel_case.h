@@ -135,12 +135,14 @@ struct KernelCase {
   KernelFault run(const cpu::KernelTable& table, bool split = false) {
     const int code = static_cast<int>(launch.code);
     const cpu::Kernel kernel = (sizeof(T) == 4 ? table.f32 : table.f64)[code];
-    const int64_t bytes = cpu::register_bytes(launch, sizeof(T) == 4 ? DType::f32 : DType::f64);
+    Launch cut = launch;
+    cpu::cut_for_kernel(cut, sizeof(T) == 4 ? DType::f32 : DType::f64);
+    const int64_t bytes = cut.scratch_bytes;
     const std::unique_ptr<void, decltype(&std::free)> scratch(std::aligned_alloc(64, (bytes + 127) / 64 * 64),
                                                               std::free);
     std::memset(scratch.get(), 0xff, bytes);  // NaN: registers must not be read before they are written
     KernelFault fault;
-    for (int64_t end = cpu::block_count(launch); end > 0;) {
+    for (int64_t end = cut.blocks; end > 0;) {
       const int64_t begin = split ? pick(std::max<int64_t>(0, end - 3), end - 1) : 0;
       kernel({launch, instrs.data(), pointers.data(), begin, end, scratch.get(), fault});
       end = begin;

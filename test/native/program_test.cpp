@@ -274,3 +274,28 @@ TEST(vectors_count_their_bytes_and_their_users) {
   CHECK_CODE(Vector(DType::f64, 1 << 30, int64_t{1} << 40), "OUT_OF_MEMORY");
   CHECK_CODE(Vector(DType::f64, 0, 1), "INVALID_ARGUMENT");
 }
+
+// A map that alone reads a product runs behind it, also where it sees the product in another shape; with a second
+// reader the product is a launch of its own. Both give the bits of the two launches.
+TEST(maps_behind_products) {
+  for (const DType real : {DType::f32, DType::f64}) {
+    for (const bool shared : {false, true}) {
+      Graph g;
+      const int xs = g.add_slot("x", Kind::real, 200 * 30), ws = g.add_slot("w", Kind::real, 30 * 24),
+                rs = g.add_slot("r", Kind::real, 200 * 24);
+      const NodeId product = g.add(Op::matmul, {g.leaf(xs, 0, {200, 30}), g.leaf(ws, 0, {30, 24})}, {{0, 0}, {}});
+      const NodeId seen = g.reshape(product, {50, 4, 24});
+      const NodeId bias = g.expand(g.leaf(ws, 0, {1, 1, 24}), {50, 4, 24});
+      const NodeId sum = g.add(g.add(g.add(Op::exp, {seen}), bias), g.leaf(rs, 0, {50, 4, 24}));
+      std::vector<NodeId> outputs{sum};
+      if (shared) outputs.push_back(product);
+      Runner run{g, {ramp(200 * 30, 0.1), ramp(30 * 24, 0.7, 0.001), ramp(200 * 24, 0.3)}};
+      run.real = real;
+      const auto fused = run(outputs);
+      CHECK((run.program->dump().find("map") == std::string::npos) == !shared);
+      run.fuse = false;
+      CHECK(run(outputs) == fused);
+      CHECK(run.program->dump().find("map") != std::string::npos);
+    }
+  }
+}

@@ -86,7 +86,7 @@ TEST(blas_from_several_threads) {
   const Matmul s{{}, 150, 140, 130};
   const std::vector<float> a = random_values<float>(s.a_size(), 1), b = random_values<float>(s.b_size(), 2);
   std::vector<float> expected(s.out_size());
-  cpu::blas_gemm(s.m, s.n, s.k, a.data(), s.k, false, b.data(), s.n, false, expected.data(), s.n);
+  cpu::blas_gemm(s.m, s.n, s.k, a.data(), s.k, false, b.data(), s.n, false, expected.data(), s.n, false);
   const Matmul own{{}, s.m, s.n, s.k, false, false, false, false, 2};  // strides that only our gemm takes
   std::vector<float> own_a(own.a_size()), own_b(own.b_size());
   for (size_t i = 0; i < a.size(); ++i) own_a[2 * i] = a[i];
@@ -101,7 +101,7 @@ TEST(blas_from_several_threads) {
     threads.emplace_back([&] {
       for (int repeat = 0; repeat < 50; ++repeat) {
         result.assign(s.out_size(), std::numeric_limits<float>::quiet_NaN());
-        cpu::blas_gemm(s.m, s.n, s.k, a.data(), s.k, false, b.data(), s.n, false, result.data(), s.n);
+        cpu::blas_gemm(s.m, s.n, s.k, a.data(), s.k, false, b.data(), s.n, false, result.data(), s.n, false);
       }
     });
   }

@@ -1,4 +1,4 @@
-// Solvers without programs: order and loading of samples, the optimiser's check and update.
+// Solvers without programs: order and loading of samples, the optimiser's check and update, minima of known functions.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -7,6 +7,7 @@
 #include "check.h"
 #include "ir/error.h"
 #include "solvers/dataset.h"
+#include "solvers/lbfgs.h"
 #include "solvers/optimiser.h"
 
 namespace ptmz {
@@ -108,6 +109,62 @@ TEST(sgd_leaves_padding_and_members_that_diverge) {
   CHECK(code(OptimiserKind::adamw, nullptr, kSize) == "INVALID_ARGUMENT");
   CHECK(code(OptimiserKind::sgd, &velocity, kSize) == "INVALID_ARGUMENT");
   CHECK(code(OptimiserKind::adamw, &params, kSize) == "none");
+}
+
+// Three members, each with a function of its own: Rosenbrock's with its minimum at (1, 1), a long valley with its
+// minimum at (2, -3), and one that turns undefined.
+template <typename T>
+void check_lbfgs(DType real, double tolerance) {
+  Vector params(real, 3, 2), gradient(real, 3, 2), pairs(real, 3, 2 * 5 * 2), scalars(DType::f64, 3, kLbfgsColumns + 5),
+      slopes(real, 3, 2);
+  const double starts[3][2] = {{-1.2, 1}, {-4, 7}, {0.5, 0.5}};
+  for (int64_t m = 0; m < 3; ++m)
+    for (int i = 0; i < 2; ++i) params.as<T>(m)[i] = static_cast<T>(starts[m][i]);
+  Lbfgs lbfgs({5, 0, 0, 25}, {&params, &gradient, &pairs, &scalars});
+  int64_t evaluated = 0;
+  const auto evaluate = [&](const std::vector<int64_t>& members, Vector& points, std::vector<double>& losses,
+                            const Vector*& gradients) {
+    for (size_t r = 0; r < members.size(); ++r) {
+      const double x = static_cast<double>(points.as<T>(r)[0]), y = static_cast<double>(points.as<T>(r)[1]);
+      T* g = slopes.as<T>(r);
+      if (members[r] == 0) {
+        ++evaluated;
+        losses[r] = (1 - x) * (1 - x) + 100 * (y - x * x) * (y - x * x);
+        g[0] = static_cast<T>(-2 * (1 - x) - 400 * x * (y - x * x));
+        g[1] = static_cast<T>(200 * (y - x * x));
+      } else if (members[r] == 1) {
+        losses[r] = (x - 2) * (x - 2) + 50 * (y + 3) * (y + 3);
+        g[0] = static_cast<T>(2 * (x - 2));
+        g[1] = static_cast<T>(100 * (y + 3));
+      } else {
+        losses[r] = std::numeric_limits<double>::quiet_NaN();
+        g[0] = g[1] = 1;
+      }
+    }
+    gradients = &slopes;
+  };
+  std::vector<int64_t> moving{0, 1, 2};
+  for (int step = 0; step < 100 && !moving.empty(); ++step) {
+    const std::vector<int64_t> failed = lbfgs.iterate(moving, {1, 1, 1}, 1, evaluate);
+    CHECK(failed == (step == 0 ? std::vector<int64_t>{2} : std::vector<int64_t>{}));
+    std::erase_if(moving, [&](int64_t m) { return m == 2 || lbfgs.done(m); });
+    if (real == DType::f64 && step == 24) {  // where torch.optim.LBFGS is after 25 iterations
+      CHECK(evaluated == 34);
+      CHECK(std::fabs(static_cast<double>(params.as<T>(0)[0]) - 0.8410238638777021) < 1e-9);
+    }
+  }
+  CHECK(std::fabs(static_cast<double>(params.as<T>(0)[0]) - 1) < tolerance);
+  CHECK(std::fabs(static_cast<double>(params.as<T>(0)[1]) - 1) < tolerance);
+  CHECK(std::fabs(static_cast<double>(params.as<T>(1)[0]) - 2) < tolerance);
+  CHECK(std::fabs(static_cast<double>(params.as<T>(1)[1]) + 3) < tolerance);
+  CHECK(params.as<T>(2)[0] == static_cast<T>(0.5) && params.as<T>(2)[1] == static_cast<T>(0.5));
+  CHECK(lbfgs.scalar(0, kLbfgsEvaluations) == static_cast<double>(evaluated));
+  CHECK(evaluated < 80);
+}
+
+TEST(lbfgs_finds_known_minima) {
+  check_lbfgs<double>(DType::f64, 1e-7);
+  check_lbfgs<float>(DType::f32, 2e-3);
 }
 
 }  // namespace

@@ -85,11 +85,13 @@ export const norms: Row[] = [
   },
   {
     name: 'layerNorm',
+    fused: 'layer_norm',
     cases: (
       [
         [[3, 8], 1],
         [[2, 5, 12], 1],
         [[2, 3, 4], 2],
+        [[40, 33], 1],
       ] as [number[], number][]
     ).map(([shape, axes]) => {
       const last = shape.slice(-axes);
@@ -115,6 +117,20 @@ const attentionCase = (q: number[], k: number[], v: number[], causal: boolean): 
       causal && p.at(-1)! > p.at(-2)! ? -Infinity : at(scores, p) / Math.sqrt(q.at(-1)!),
     );
     return product(softmaxOf(masked, masked.shape.length - 1), t.v!);
+  },
+});
+
+// qkv (B,T,3,heads,size): the heads one by one through the formula.
+const multiHeadCase = (batch: number, time: number, heads: number, size: number, causal: boolean): Case => ({
+  inputs: { qkv: [batch, time, 3 * heads * size] },
+  build: ({ qkv }) => nn.multiHeadAttention(qkv!, heads, { causal }),
+  reference: ({ qkv }) => {
+    const shape = [batch, heads, time, size];
+    const [q, k, v] = [0, 1, 2].map((part) =>
+      tensor(shape, ([b, h, t, i]) => at(qkv!, [b!, t!, (part * heads + h!) * size + i!])),
+    ) as [Tensor, Tensor, Tensor];
+    const mixed = attentionCase(shape, shape, shape, causal).reference({ q, k, v });
+    return tensor([batch, time, heads * size], ([b, t, i]) => at(mixed, [b!, Math.floor(i! / size), t!, i! % size]));
   },
 });
 
@@ -168,6 +184,16 @@ export const layers: Row[] = [
       attentionCase([5, 4], [5, 4], [5, 3], true),
       attentionCase([1, 2, 5, 4], [1, 2, 7, 4], [1, 2, 7, 4], false),
       attentionCase([2, 3, 6, 2], [2, 3, 6, 2], [2, 3, 6, 2], true),
+    ],
+  },
+  {
+    name: 'multiHeadAttention',
+    fused: 'attention',
+    cases: [
+      multiHeadCase(2, 5, 2, 3, false),
+      multiHeadCase(1, 9, 1, 23, true),
+      multiHeadCase(3, 1, 2, 1, true),
+      multiHeadCase(1, 70, 1, 2, true),
     ],
   },
   {

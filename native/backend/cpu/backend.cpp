@@ -13,8 +13,11 @@ class CpuBackend final : public Backend {
   const char* name() const override { return "cpu"; }
 
   int64_t partial_results(const Launch& launch) const override {
+    if (launch.code == LaunchCode::layer_norm_backward_sums) return cpu::row_parts(launch.shape[0]);
     return launch.code == LaunchCode::conv2d_weight ? cpu::weight_parts(cpu::read_convolution(launch)) : 1;
   }
+
+  bool maps_behind_products() const override { return true; }
 
   void prepare(Launch& launch, DType real) const override { cpu::cut(launch, real); }
 

@@ -10,6 +10,8 @@ constexpr int64_t kRegister = kBlock + 16;  // with room to write past the end o
 constexpr int64_t kMapBlock = 16384;        // elements: map, copy_index, iota, random, gather
 constexpr int64_t kWorkBlock = 32768;       // elements read by one block of a reduction, scatter or row kernel
 
+static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
 static inline int64_t product(const int64_t* shape, int begin, int end) {
   int64_t count = 1;
   for (int d = begin; d < end; ++d) count *= shape[d];
@@ -44,10 +46,32 @@ static inline int64_t row_block(int64_t columns) { return items_per_block(column
 // Runs of one channel per block of batch norm.
 static inline int64_t run_block(int64_t run) { return items_per_block(run, 1); }
 
+// Rows that one partial result of layer_norm_backward_sums adds up, and the number of these.
+constexpr int64_t kPartRows = 256, kMostParts = 16;
+static inline int64_t row_parts(int64_t rows) {
+  const int64_t parts = ceil_divide(rows, kPartRows);
+  return parts < 1 ? 1 : parts > kMostParts ? kMostParts : parts;
+}
+
+// Rows of queries that attention takes at once: their scores against all keys stay in the second-level cache, and where
+// later keys are not seen, short blocks skip more of them.
+constexpr int64_t kMostQueries = 128;
+static inline int64_t attention_rows(const Launch& launch) {
+  const int64_t time = launch.shape[2], most = launch.ints[0] ? 64 : kMostQueries, fit = 65536 / (time > 0 ? time : 1);
+  const int64_t rows = fit < 8 ? 8 : fit < most ? fit : most;
+  return ceil_divide(time, ceil_divide(time, rows));
+}
+
 // Blocks of a launch; contractions are cut elsewhere and give 0.
 static inline int64_t block_count(const Launch& launch) {
   const int64_t* shape = launch.shape;
   const int64_t count = product(shape, 0, launch.rank), kept = product(shape, 0, launch.kept_rank);
+  // A scatter without positions still writes zeros.
+  if (launch.code == LaunchCode::scatter_add) {
+    const int axis = static_cast<int>(launch.ints[0]);
+    const int64_t places = product(shape, 0, axis) * product(shape, axis + 1, launch.rank);
+    return ceil_divide(places, scatter_block(shape[axis], launch.ints[3]));
+  }
   if (count == 0) return 0;
   switch (launch.code) {
     case LaunchCode::map:
@@ -66,8 +90,6 @@ static inline int64_t block_count(const Launch& launch) {
       return ceil_divide(kept, reduce_block(count / kept, false));
     case LaunchCode::pool_argmax:
       return ceil_divide(shape[0] * shape[1], pool_block(shape[4] * shape[5], launch.ints[0] * launch.ints[1]));
-    case LaunchCode::scatter_add:
-      return ceil_divide(count / shape[launch.ints[0]], scatter_block(shape[launch.ints[0]], launch.ints[3]));
     case LaunchCode::softmax_cross_entropy:
     case LaunchCode::softmax_cross_entropy_backward:
       return ceil_divide(shape[0], row_block(shape[1]));
@@ -78,6 +100,15 @@ static inline int64_t block_count(const Launch& launch) {
     case LaunchCode::batch_norm_add:
     case LaunchCode::batch_norm_backward_input:
       return ceil_divide(shape[0] * shape[1], run_block(shape[2]));
+    case LaunchCode::layer_norm:
+    case LaunchCode::layer_norm_backward_input:
+      return ceil_divide(shape[0], row_block(shape[1]));
+    case LaunchCode::layer_norm_backward_sums:
+      return launch.ints[kPartsInt];
+    case LaunchCode::attention:
+      return shape[0] * shape[1] * ceil_divide(shape[2], attention_rows(launch));
+    case LaunchCode::attention_backward:
+      return shape[0] * shape[1];
     default:
       return 0;
   }
@@ -85,8 +116,8 @@ static inline int64_t block_count(const Launch& launch) {
 
 // Scratch bytes of one thread: the registers of the block interpreter.
 static inline int64_t register_bytes(const Launch& launch, DType real) {
-  if (launch.code != LaunchCode::map && launch.code != LaunchCode::reduce_sum && launch.code != LaunchCode::reduce_max)
-    return 0;
+  const bool reduces = launch.code == LaunchCode::reduce_sum || launch.code == LaunchCode::reduce_max;
+  if (launch.code != LaunchCode::map && !reduces && launch.instr_count == 0) return 0;
   const int64_t inputs = launch.operand_count - 1;
   const int64_t registers = launch.register_count > inputs ? launch.register_count : inputs;
   return registers * kRegister * (real == DType::f32 ? 4 : 8);

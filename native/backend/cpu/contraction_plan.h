@@ -13,7 +13,6 @@ constexpr int64_t kOutputBytes = 128 * 1024;    // output that it collects befor
 constexpr double kBlockWork = 2e6;              // floating-point operations that are worth a block
 constexpr double kTinyWork = 1e5;               // below this one block is enough
 
-static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t round_up(int64_t a, int64_t unit) { return ceil_divide(a, unit) * unit; }
 static inline int64_t floor_divide(int64_t a, int64_t b) { return a >= 0 ? a / b : -ceil_divide(-a, b); }
@@ -260,17 +259,20 @@ struct MatmulPlan {
   int64_t blocks;
 };
 
-static inline int64_t matmul_tile(int64_t size, int64_t tiles) {
-  const int64_t least = smaller(64, ceil_divide(size, 2));
+// `other`: elements of the operand that every tile reads again and packs anew; what is far beyond the caches has to be
+// worth it.
+static inline int64_t matmul_tile(int64_t size, int64_t tiles, int64_t other) {
+  const int64_t worth = other > 1 << 22 ? 256 : other > 1 << 18 ? 128 : 64;
+  const int64_t least = smaller(worth, ceil_divide(size, 2));
   return smaller(size, larger(round_up(ceil_divide(size, tiles), 16), least));
 }
 
 // Products up to this many multiply-adds, or with so few columns that a vector of them would be mostly empty, are a
-// plain loop. OpenBLAS was measured faster than our gemm for all that is larger.
+// plain loop.
 constexpr int64_t kTinyProduct = 256, kFewColumns = 2;
 
-// Panels of gemm.h: slices of a (96 x 256 elements) and b (256 x 24 vectors of 64 bytes).
-constexpr int64_t kGemmScratch = 96 * 256 * 8 + 256 * 24 * 64;
+// Panels of gemm.h: slices of a (96 x 256 elements) and b (256 x 48 vectors of 64 bytes).
+constexpr int64_t kGemmScratch = 96 * 256 * 8 + 256 * 48 * 64;
 
 static inline MatmulPlan plan_matmul(const Launch& launch) {
   MatmulPlan p = {};
@@ -284,8 +286,8 @@ static inline MatmulPlan plan_matmul(const Launch& launch) {
   const double work = 2.0 * p.m * p.n * larger(p.k, 1);
   const int64_t wanted = wanted_blocks(work * p.batch);
   const int64_t tiles = ceil_divide(wanted, p.batch);
-  p.tile_m = p.m >= p.n ? matmul_tile(p.m, tiles) : p.m;
-  p.tile_n = p.m >= p.n ? p.n : matmul_tile(p.n, tiles);
+  p.tile_m = p.m >= p.n ? matmul_tile(p.m, tiles, p.n * p.k) : p.m;
+  p.tile_n = p.m >= p.n ? p.n : matmul_tile(p.n, tiles, p.m * p.k);
   p.m_tiles = ceil_divide(p.m, p.tile_m);
   p.n_tiles = ceil_divide(p.n, p.tile_n);
   p.block_batch = 1;
@@ -293,5 +295,9 @@ static inline MatmulPlan plan_matmul(const Launch& launch) {
   p.blocks = ceil_divide(p.batch, p.block_batch) * p.m_tiles * p.n_tiles;
   return p;
 }
+
+// attention: scores of a block of queries against all keys, in rows of whole cache lines.
+static inline int64_t score_row(const Launch& launch) { return round_up(launch.shape[2], 16); }
+static inline int64_t attention_table(const Launch& launch) { return attention_rows(launch) * score_row(launch); }
 
 }  // namespace ptmz::cpu

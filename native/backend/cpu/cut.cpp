@@ -17,7 +17,7 @@ void cut_for_kernel(Launch& launch, DType real) {
   switch (launch.code) {
     case LaunchCode::matmul:
       launch.blocks = plan_matmul(launch).blocks;
-      launch.scratch_bytes = kGemmScratch;
+      launch.scratch_bytes = kGemmScratch + register_bytes(launch, real);
       break;
     case LaunchCode::conv2d:
     case LaunchCode::conv2d_input: {
@@ -30,6 +30,22 @@ void cut_for_kernel(Launch& launch, DType real) {
       const WeightPlan plan = plan_weight(launch, element_bytes);
       launch.blocks = plan.blocks;
       launch.scratch_bytes = plan.scratch_bytes;
+      break;
+    }
+    case LaunchCode::layer_norm:
+    case LaunchCode::layer_norm_backward_input:
+      launch.blocks = block_count(launch);
+      launch.scratch_bytes = 2 * launch.shape[1] * element_bytes;
+      break;
+    case LaunchCode::layer_norm_backward_sums:
+      launch.blocks = block_count(launch);
+      launch.scratch_bytes = 2 * launch.shape[1] * (element_bytes + 8) + kCacheLine;
+      break;
+    case LaunchCode::attention:
+    case LaunchCode::attention_backward: {
+      const int64_t tables = launch.code == LaunchCode::attention ? 1 : 2;
+      launch.blocks = block_count(launch);
+      launch.scratch_bytes = kGemmScratch + tables * attention_table(launch) * element_bytes;
       break;
     }
     default:

@@ -17,27 +17,65 @@ struct Matrix {
 // panels that a register tile of kTileRows x (kTileVectors vectors) walks along.
 constexpr int kTileRows = kVectorRegisters == 32 ? 8 : 4;
 constexpr int kTileVectors = 3;
-constexpr int64_t kSliceDepth = 256, kSliceRows = 96, kSliceVectors = 24;
+constexpr int64_t kSliceDepth = 256, kSliceRows = 96, kSliceVectors = 48;
 
 template <typename T>
 constexpr int64_t kVector = kVectorBytes / sizeof(T);
 
+template <typename T>
+void pack_plainly(const T* data, int64_t row, int64_t depth_stride, int64_t rows, int64_t padded, int64_t depth,
+                  T* panel) {
+  for (int64_t r = 0; r < padded; ++r) {
+    for (int64_t k = 0; k < depth; ++k) panel[k * padded + r] = r < rows ? data[r * row + k * depth_stride] : 0;
+  }
+}
+
+// Up to a vector's worth of rows, each contiguous, by transposing squares of vectors.
+template <typename T>
+void pack_squares(const T* data, int64_t row, int64_t rows, int64_t padded, int64_t depth, T* panel) {
+  using V = typename Lanes<T, kHalfVectorBytes>::Vector;
+  using Unaligned = typename Lanes<T, kHalfVectorBytes>::Unaligned;
+  constexpr int E = Lanes<T, kHalfVectorBytes>::count;
+  for (int64_t k = 0; k < depth; k += E) {
+    V square[E];
+#pragma GCC unroll 8
+    for (int r = 0; r < E; ++r) square[r] = r < rows ? V(*reinterpret_cast<const Unaligned*>(data + r * row + k)) : V{};
+    transpose(square);
+#pragma GCC unroll 8
+    for (int e = 0; e < E; ++e) *reinterpret_cast<Unaligned*>(panel + (k + e) * padded) = square[e];
+  }
+}
+
 // panel[k][r] for r < rows: rows of a slice side by side; missing ones are 0.
 template <typename T>
 void pack(const T* data, int64_t row, int64_t depth_stride, int64_t rows, int64_t padded, int64_t depth, T* panel) {
+  using Unaligned = typename Lanes<T, kHalfVectorBytes>::Unaligned;
+  constexpr int E = Lanes<T, kHalfVectorBytes>::count;
   if (row == 1) {
+    const int64_t whole = rows / E * E;
     for (int64_t k = 0; k < depth; ++k, panel += padded) {
-      for (int64_t r = 0; r < rows; ++r) panel[r] = data[k * depth_stride + r];
+      const T* from = data + k * depth_stride;
+      for (int64_t r = 0; r < whole; r += E)
+        *reinterpret_cast<Unaligned*>(panel + r) = *reinterpret_cast<const Unaligned*>(from + r);
+      for (int64_t r = whole; r < rows; ++r) panel[r] = from[r];
       for (int64_t r = rows; r < padded; ++r) panel[r] = 0;
     }
     return;
   }
-  for (int64_t r = 0; r < padded; ++r) {
-    if (r < rows) {
-      for (int64_t k = 0; k < depth; ++k) panel[k * padded + r] = data[r * row + k * depth_stride];
-    } else {
-      for (int64_t k = 0; k < depth; ++k) panel[k * padded + r] = 0;
-    }
+  const int64_t squares = depth_stride == 1 && padded % E == 0 ? depth / E * E : 0;
+  for (int64_t r = 0; r < padded && squares > 0; r += E)
+    pack_squares(data + r * row, row, rows - r, padded, squares, panel + r);
+  pack_plainly(data + squares * depth_stride, row, depth_stride, rows, padded, depth - squares,
+               panel + squares * padded);
+}
+
+// Panels of kTileRows rows each, of a matrix whose rows are neighbours in memory: along these, so that whole cache
+// lines are read.
+template <typename T>
+void pack_across(const T* data, int64_t depth_stride, int64_t rows, int64_t depth, T* panels) {
+  for (int64_t k = 0; k < depth; ++k) {
+    for (int64_t r = 0; r < rows; r += kTileRows)
+      __builtin_memcpy(panels + r * depth + k * kTileRows, data + k * depth_stride + r, kTileRows * sizeof(T));
   }
 }
 
@@ -95,11 +133,19 @@ static inline int64_t tile_rows(int64_t left) {
   return left > 2 ? 4 : left > 1 ? 2 : 1;
 }
 
+// Columns of the next panel of b: three vectors, but two of the last four, because a tile of one vector cannot keep the
+// processor busy.
+template <typename T>
+int64_t panel_columns(int64_t left) {
+  const int64_t vectors = ceil_divide(left, kVector<T>);
+  return smaller(left, (vectors == kTileVectors + 1 ? 2 : kTileVectors) * kVector<T>);
+}
+
 template <typename T>
 void multiply_slices(const T* a, const T* b, int64_t rows, int64_t columns, int64_t depth, T* c, int64_t c_row,
                      bool add) {
-  for (int64_t j = 0; j < columns; j += kTileVectors * kVector<T>) {
-    const int64_t width = smaller(kTileVectors * kVector<T>, columns - j);
+  for (int64_t j = 0, width; j < columns; j += width) {
+    width = panel_columns<T>(columns - j);
     const int vectors = static_cast<int>(ceil_divide(width, kVector<T>));
     const T* panel = a;
     for (int64_t i = 0; i < rows;) {
@@ -117,10 +163,10 @@ void multiply_slices(const T* a, const T* b, int64_t rows, int64_t columns, int6
 }
 
 // c (m,n) = a (m,k) b (k,n), or c += with `add`; without it c is not read. c's columns are neighbours in memory.
-// scratch: kGemmScratch bytes.
-template <typename T>
+// done(i, rows, j, columns) is called when that part of c is finished. scratch: kGemmScratch bytes.
+template <typename T, typename F>
 void gemm(int64_t m, int64_t n, int64_t k, const Matrix<T>& a, const Matrix<T>& b, T* c, int64_t c_row, bool add,
-          void* scratch) {
+          void* scratch, const F& done) {
   constexpr int64_t slice_columns = kSliceVectors * kVector<T>;
   T* a_panels = static_cast<T*>(scratch);
   T* b_panels = a_panels + kSliceRows * kSliceDepth;
@@ -129,21 +175,29 @@ void gemm(int64_t m, int64_t n, int64_t k, const Matrix<T>& a, const Matrix<T>& 
     for (int64_t j = 0; j < n; j += slice_columns) {
       const int64_t columns = smaller(slice_columns, n - j);
       T* panel = b_panels;
-      for (int64_t q = 0; q < columns; q += kTileVectors * kVector<T>) {
-        const int64_t width = smaller(kTileVectors * kVector<T>, columns - q), padded = round_up(width, kVector<T>);
+      for (int64_t q = 0, width; q < columns; q += width) {
+        width = panel_columns<T>(columns - q);
+        const int64_t padded = round_up(width, kVector<T>);
         pack(b.data + p * b.row + (j + q) * b.column, b.column, b.row, width, padded, depth, panel);
         panel += padded * depth;
       }
       for (int64_t i = 0; i < m; i += kSliceRows) {
         const int64_t rows = smaller(kSliceRows, m - i);
         panel = a_panels;
-        for (int64_t q = 0; q < rows;) {
+        int64_t q = 0;
+        if (a.row == 1) {
+          q = rows / kTileRows * kTileRows;
+          pack_across(a.data + i + p * a.column, a.column, q, depth, panel);
+          panel += q * depth;
+        }
+        while (q < rows) {
           const int64_t padded = tile_rows(rows - q), count = smaller(padded, rows - q);
           pack(a.data + (i + q) * a.row + p * a.column, a.row, a.column, count, padded, depth, panel);
           panel += padded * depth;
           q += count;
         }
         multiply_slices(a_panels, b_panels, rows, columns, depth, c + i * c_row + j, c_row, add || p > 0);
+        if (p + depth == k) done(i, rows, j, columns);
       }
     }
   }

@@ -34,6 +34,8 @@ void add_contractions(KernelTable&);  // matmul, conv2d, conv2d_input, conv2d_we
 void add_indexing(KernelTable&);      // pool_argmax, gather, scatter_add
 void add_reordering(KernelTable&);    // to_lanes, from_lanes
 void add_batch_norm(KernelTable&);
+void add_layer_norm(KernelTable&);
+void add_attention(KernelTable&);
 void add_fused(KernelTable&);  // softmax_cross_entropy and its backward
 const KernelTable& table();
 }  // namespace PTMZ_SIMD_LEVEL

@@ -13,6 +13,7 @@ constexpr int64_t kEnoughBlocks = 512;
 constexpr int64_t kLaneElements = 32;  // worth a thread's while
 constexpr int64_t kSplitDepth = 256;   // of a product, worth a block's while
 constexpr int64_t kChannelElements = 8192;
+constexpr int64_t kColumnRows = 32;  // of layer norm's sums, worth a thread's while
 
 int64_t power_of_two_below(int64_t n) {
   int64_t power = 1;
@@ -98,6 +99,29 @@ Cut cut_channels(const Launch& l, int64_t partial_bytes) {
   split(cut, elements, std::min(divide_up(kEnoughBlocks, std::max<int64_t>(1, channels)), elements / kChannelElements),
         1);
   if (cut.splits > 1) cut.scratch_bytes = rounded(cut.splits * channels * partial_bytes);
+  return cut;
+}
+
+Cut cut_columns(const Launch& l, int64_t element_bytes) {
+  Cut cut;
+  const int64_t rows = l.shape[0], columns = l.shape[1];
+  cut.groups = divide_up(columns, cut.threads);
+  split(cut, rows, std::min(divide_up(kEnoughBlocks, std::max<int64_t>(1, cut.groups)), rows / kColumnRows), 1);
+  cut.scratch_bytes =
+      layer_norm_centres_bytes(rows, element_bytes) + rounded(cut.splits * columns * kLayerNormPartialBytes);
+  return cut;
+}
+
+Cut cut_attention(const Launch& l, int64_t element_bytes) {
+  Cut cut;
+  const AttentionPass largest = l.code == LaunchCode::attention ? AttentionPass::forward : AttentionPass::keys;
+  cut.lanes = 32;
+  while (cut.lanes > 1 && attention_elements(largest, cut.lanes, l.shape[3]) * element_bytes > kSharedBytes)
+    cut.lanes /= 2;
+  cut.threads = cut.lanes >= 16 ? kThreads : 64;
+  cut.groups = l.shape[0] * l.shape[1] * divide_up(l.shape[2], cut.lanes);
+  if (l.code == LaunchCode::attention_backward)
+    cut.scratch_bytes = rounded(3 * l.shape[0] * l.shape[1] * l.shape[2] * element_bytes);
   return cut;
 }
 

@@ -36,7 +36,11 @@ Cut cut_reduction(const Launch& launch, int64_t thread_bytes);
 Cut cut_contraction(const Launch& launch, int64_t element_bytes);
 // Batch norm's sums over a channel.
 Cut cut_channels(const Launch& launch, int64_t partial_bytes);
-// Softmax cross-entropy: lanes per row.
+// Layer norm's sums over rows.
+Cut cut_columns(const Launch& launch, int64_t element_bytes);
+// Attention: rows of a tile in `lanes`, the same for both passes of the gradient.
+Cut cut_attention(const Launch& launch, int64_t element_bytes);
+// Softmax cross-entropy and layer norm: lanes per row.
 Cut cut_rows(int64_t rows, int64_t columns);
 
 }  // namespace ptmz::cuda

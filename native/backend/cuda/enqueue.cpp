@@ -90,7 +90,18 @@ class Enqueuer {
         return scatter_add();
       case LaunchCode::softmax_cross_entropy:
       case LaunchCode::softmax_cross_entropy_backward:
-        return rows();
+        return rows(cross_entropy_kernel(l_.code, real_));
+      case LaunchCode::layer_norm:
+      case LaunchCode::layer_norm_backward_input:
+        return rows(layer_norm_kernel(l_.code, real_));
+      case LaunchCode::layer_norm_backward_sums:
+        return layer_norm_sums();
+      case LaunchCode::attention:
+        return attention(AttentionPass::forward);
+      case LaunchCode::attention_backward: {
+        const cudaError_t error = attention(AttentionPass::queries);
+        return error != cudaSuccess ? error : attention(AttentionPass::keys);
+      }
       case LaunchCode::batch_statistics:
       case LaunchCode::batch_norm_backward_sums:
         return channels();
@@ -173,12 +184,27 @@ class Enqueuer {
     return join(error, cut, join_channels_kernel(l_.code, real_), l_.shape[1]);
   }
 
-  cudaError_t rows() {
+  cudaError_t rows(Kernel kernel) {
     const Cut cut = cut_rows(l_.shape[0], l_.shape[1]);
     task_.lanes = cut.lanes;
     task_.column = false;
-    return launch(cross_entropy_kernel(l_.code, real_), task_, cut.groups, 1, cut.threads,
-                  static_cast<int64_t>(sizeof(double)) * cut.threads);
+    return launch(kernel, task_, cut.groups, 1, cut.threads, static_cast<int64_t>(sizeof(double)) * cut.threads);
+  }
+
+  cudaError_t layer_norm_sums() {
+    const Cut cut = cut_columns(l_, bytes_of(real_));
+    take(cut);
+    const cudaError_t error = rows(layer_norm_kernel(l_.code, real_));
+    if (error != cudaSuccess) return error;
+    const cudaError_t sums = launch(layer_norm_sums_kernel(real_), task_, cut.groups, cut.splits, cut.threads, 0);
+    return sums != cudaSuccess ? sums : over(join_layer_norm_sums_kernel(real_), l_.shape[1]);
+  }
+
+  cudaError_t attention(AttentionPass pass) {
+    const Cut cut = cut_attention(l_, bytes_of(real_));
+    take(cut);
+    return launch(attention_kernel(pass, real_), task_, cut.groups, 1, cut.threads,
+                  attention_elements(pass, cut.lanes, l_.shape[3]) * bytes_of(real_));
   }
 
   cudaError_t scatter_add() {
@@ -221,6 +247,10 @@ int64_t scratch_bytes(const Launch& l, DType real) {
     case LaunchCode::batch_statistics:
     case LaunchCode::batch_norm_backward_sums:
       return cut_channels(l, kChannelPartialBytes).scratch_bytes;
+    case LaunchCode::layer_norm_backward_sums:
+      return cut_columns(l, bytes_of(real)).scratch_bytes;
+    case LaunchCode::attention_backward:
+      return cut_attention(l, bytes_of(real)).scratch_bytes;
     default:
       return 0;
   }

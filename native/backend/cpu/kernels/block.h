@@ -5,6 +5,7 @@
 
 #include "backend/cpu/block_sizes.h"
 #include "backend/cpu/kernel.h"
+#include "backend/cpu/kernels/width.h"
 
 // Promises that iterations do not depend on each other: blocks overlap either exactly or not at all.
 #if defined(__clang__)
@@ -18,20 +19,11 @@
 namespace ptmz::cpu::PTMZ_SIMD_LEVEL {
 namespace {
 
-inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
 template <typename T>
 void fill_block(T* out, T value, int64_t n) {
   for (int64_t i = 0; i < n; ++i) out[i] = value;
 }
 
-#if defined(__AVX512F__)
-constexpr int kVectorBytes = 64;
-#elif defined(__AVX__)
-constexpr int kVectorBytes = 32;
-#else
-constexpr int kVectorBytes = 16;
-#endif
 template <typename T>
 struct VectorOf;
 template <>
@@ -95,7 +87,7 @@ double sum_block(const T* x, int64_t n) {
 
 // The larger one; a NaN wins and stays.
 template <typename T>
-T larger(T best, T x) {
+T nan_or_larger(T best, T x) {
   return (x > best) | (x != x) ? x : best;
 }
 
@@ -124,7 +116,7 @@ T max_block(const T* x, int64_t n, T start) {
     i = partials.fold(x, n, [](Vector& best, const Vector& v) { best = ((v > best) | (v != v)) ? v : best; });
     T part[lanes];
     memcpy(part, partials.at, sizeof part);
-    for (int l = 0; l < lanes; ++l) start = larger(start, part[l]);
+    for (int l = 0; l < lanes; ++l) start = nan_or_larger(start, part[l]);
   }
   bool nan = false;  // apart, so that the loop has no branches
   for (; i < n; ++i) {

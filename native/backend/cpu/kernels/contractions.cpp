@@ -1,47 +1,10 @@
-// matmul over batch axes, by one of three ways that the shape alone chooses: a plain loop, our gemm, or the BLAS.
-#include "backend/cpu/blas.h"
-#include "backend/cpu/gemm.h"
+// matmul over batch axes.
 #include "backend/cpu/kernels/conv.h"
+#include "backend/cpu/kernels/evaluate.h"
+#include "backend/cpu/kernels/product.h"
 
 namespace ptmz::cpu::PTMZ_SIMD_LEVEL {
 namespace {
-
-// Rows and columns as a BLAS wants them: one stride is 1, the other the leading dimension.
-struct Layout {
-  bool fits, transposed;
-  int64_t lead;
-};
-Layout blas_layout(int64_t rows, int64_t columns, int64_t row, int64_t column) {
-  if (rows == 1) row = larger(columns, row);
-  if (columns == 1) column = larger(rows, column);
-  if ((column == 1 || columns == 1) && row >= columns) return {true, false, larger(row, 1)};
-  if ((row == 1 || rows == 1) && column >= rows) return {true, true, larger(column, 1)};
-  return {false, false, 0};
-}
-
-template <typename T>
-void tiny_product(int64_t m, int64_t n, int64_t k, const Matrix<T>& a, const Matrix<T>& b, T* c, int64_t c_row) {
-  for (int64_t i = 0; i < m; ++i) {
-    for (int64_t j = 0; j < n; ++j) {
-      double sum = 0;
-      for (int64_t p = 0; p < k; ++p)
-        sum += static_cast<double>(a.data[i * a.row + p * a.column]) * b.data[p * b.row + j * b.column];
-      c[i * c_row + j] = static_cast<T>(sum);
-    }
-  }
-}
-
-template <typename T>
-void product_of(int64_t m, int64_t n, int64_t k, const Matrix<T>& a, const Matrix<T>& b, T* c, int64_t c_row,
-                void* scratch) {
-  if (m * n * k <= kTinyProduct) return tiny_product(m, n, k, a, b, c, c_row);
-  const Layout x = blas_layout(m, k, a.row, a.column), y = blas_layout(k, n, b.row, b.column);
-  if (have_blas() && x.fits && y.fits) {
-    return blas_gemm(m, n, k, a.data, x.lead, x.transposed, b.data, y.lead, y.transposed, c, c_row);
-  }
-  if (n <= kFewColumns) return tiny_product(m, n, k, a, b, c, c_row);
-  gemm(m, n, k, a, b, c, c_row, false, scratch);
-}
 
 // Element offsets of batch item `index` in each operand.
 struct BatchOffsets {
@@ -57,7 +20,56 @@ BatchOffsets find_item(const Launch& launch, int batch_rank, int64_t index) {
   return offsets;
 }
 
-// Operands: out, a, b with strides over (batch..., M, N, K).
+// The map behind a product of two matrices, as a launch of its own over (M,N): its first input is the output itself.
+struct MapBehind {
+  Launch launch;
+  void* pointers[kMaxOperands];
+  Call call;
+
+  explicit MapBehind(const Call& product)
+      : launch(product.launch),
+        call{launch,       product.instrs, pointers, 0, 0, static_cast<char*>(product.scratch) + kGemmScratch,
+             product.fault} {
+    launch.code = LaunchCode::map;
+    launch.rank = 2;
+    launch.operand_count = product.launch.operand_count - 1;
+    launch.operands[1] = launch.operands[0];
+    pointers[0] = pointers[1] = product.pointers[0];
+    for (int i = 2; i < launch.operand_count; ++i) {
+      launch.operands[i] = product.launch.operands[i + 1];
+      pointers[i] = product.pointers[i + 1];
+    }
+  }
+};
+template <typename T>
+class Behind {
+ public:
+  explicit Behind(const Call& product) : map_(product), evaluator_(map_.call, 0, kBlock) {}
+
+  // Rows [i, i + rows) of columns [j, j + columns).
+  void apply(int64_t i, int64_t rows, int64_t j, int64_t columns) {
+    const int64_t width = map_.launch.shape[1];
+    if (columns == width) return run(i * width, rows * width);
+    for (int64_t r = i; r < i + rows; ++r) run(r * width + j, columns);
+  }
+
+ private:
+  void run(int64_t begin, int64_t count) {
+    T* out = static_cast<T*>(map_.pointers[0]) + begin;
+    evaluator_.seek(begin);
+    for (int64_t e = 0; e < count; e += kBlock) {
+      const int64_t n = smaller(kBlock, count - e);
+      const T* result = evaluator_.next(n, out + e);
+      if (result != out + e) __builtin_memcpy(out + e, result, n * sizeof(T));
+    }
+  }
+
+  MapBehind map_;
+  Evaluator<T> evaluator_;
+};
+
+// Operands: out, a, b with strides over (batch..., M, N, K); then, if there are instructions, what these read beside
+// the product.
 template <typename T>
 void matmul(const Call& call) {
   const Launch& launch = call.launch;
@@ -77,9 +89,16 @@ void matmul(const Call& call) {
       T* c = static_cast<T*>(call.pointers[0]) + at.at[0] + i * out->strides[rows] + j;
       if (p.k == 0) {
         for (int64_t r = 0; r < m; ++r) zero(c + r * p.n, n * sizeof(T));
+        if (launch.instr_count > 0) Behind<T>(call).apply(i, m, j, n);
         continue;
       }
-      product_of(m, n, p.k, x, y, c, p.n, call.scratch);
+      if (launch.instr_count == 0) {
+        product_of(m, n, p.k, x, y, c, p.n, false, call.scratch);
+        continue;
+      }
+      Behind<T> behind(call);
+      product_of(m, n, p.k, x, y, c, p.n, false, call.scratch,
+                 [&](int64_t r, int64_t rows, int64_t q, int64_t width) { behind.apply(i + r, rows, j + q, width); });
     }
   }
 }

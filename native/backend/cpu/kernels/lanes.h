@@ -3,6 +3,7 @@
 #pragma once
 #include "backend/cpu/contraction_plan.h"
 #include "backend/cpu/kernel.h"
+#include "backend/cpu/kernels/width.h"
 
 #define PTMZ_INLINE inline __attribute__((always_inline))
 
@@ -10,13 +11,10 @@ namespace ptmz::cpu::PTMZ_SIMD_LEVEL {
 namespace {
 
 #if defined(__AVX512F__)
-constexpr int kVectorBytes = 64, kHalfVectorBytes = 32, kVectorRegisters = 32;
 constexpr int kMostChannels = kChannelsAvx512, kMostOutputs = kOutputsAvx512, kMostInputs = kInputsAvx512;
 #elif defined(__AVX2__)
-constexpr int kVectorBytes = 32, kHalfVectorBytes = 32, kVectorRegisters = 16;
 constexpr int kMostChannels = kChannelsAvx2, kMostOutputs = kOutputsAvx2, kMostInputs = kInputsAvx2;
 #else
-constexpr int kVectorBytes = 16, kHalfVectorBytes = 16, kVectorRegisters = 16;
 constexpr int kMostChannels = kChannelsPortable, kMostOutputs = kOutputsPortable, kMostInputs = kInputsPortable;
 #endif
 

@@ -123,12 +123,12 @@ struct MaxLanes {
 
   explicit MaxLanes(int64_t lanes) : width(lanes) { fill_block(best, -static_cast<T>(HUGE_VAL), width); }
   void add(const T* x, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) best[i] = larger(best[i], x[i]);
+    for (int64_t i = 0; i < n; ++i) best[i] = nan_or_larger(best[i], x[i]);
   }
   void flush() {}
   T value(int64_t first, int64_t step) const {
     T result = best[first];
-    for (int64_t i = first + step; i < width; i += step) result = larger(result, best[i]);
+    for (int64_t i = first + step; i < width; i += step) result = nan_or_larger(result, best[i]);
     return result;
   }
 };
@@ -194,12 +194,11 @@ void argmax(const Call& call) {
         load_block(x, base, buffer, n, kRegister);
         row = buffer;
       }
-      if (r == 0) best = row[0];
-      for (int64_t i = 0; i < n; ++i) {
-        if (!(row[i] > best || (row[i] != row[i] && best == best))) continue;
-        best = row[i];
-        position = r + i;
-      }
+      const T top = max_block(row, n, -static_cast<T>(HUGE_VAL));
+      if (r > 0 && !(top > best || (top != top && best == best))) continue;
+      best = top;
+      position = r;
+      while (!(row[position - r] == top || (top != top && row[position - r] != row[position - r]))) ++position;
     }
     out[o] = static_cast<int32_t>(position);
   }

@@ -16,6 +16,8 @@ const KernelTable& table() {
     add_indexing(t);
     add_reordering(t);
     add_batch_norm(t);
+    add_layer_norm(t);
+    add_attention(t);
     add_fused(t);
     return t;
   }();

@@ -39,6 +39,22 @@ Kernel normalise_kernel(LaunchCode code, DType real);      // batch_norm, batch_
 inline constexpr int64_t kChannelPartialBytes = 3 * sizeof(double);
 inline constexpr int kChannelThreads = 256;
 
+// layer_norm.cu. The sums over rows are three kernels: a Centre for every row in scratch, sums of splits, and their
+// join.
+Kernel layer_norm_kernel(LaunchCode code, DType real);  // of layer_norm_backward_sums: the first
+Kernel layer_norm_sums_kernel(DType real);
+Kernel join_layer_norm_sums_kernel(DType real);
+__host__ __device__ inline int64_t layer_norm_centres_bytes(int64_t rows, int64_t element_bytes) {
+  return (rows * 3 * element_bytes + 63) / 64 * 64;
+}
+inline constexpr int64_t kLayerNormPartialBytes = 2 * sizeof(double);
+
+// attention.cu. The gradient is two kernels, the first of which leaves three numbers per row in scratch.
+enum class AttentionPass { forward, queries, keys };
+Kernel attention_kernel(AttentionPass pass, DType real);
+// Shared memory of a block whose tiles have so many rows.
+int64_t attention_elements(AttentionPass pass, int64_t tile, int64_t size);
+
 // cross_entropy.cu
 Kernel cross_entropy_kernel(LaunchCode code, DType real);
 
