@@ -16,7 +16,6 @@ import { fileURLToPath } from 'node:url';
  * | `NON_FINITE` | a result is NaN or infinite where that makes no sense |
  * | `NO_NATIVE` | the native addon could not be loaded |
  * | `CUDA_UNAVAILABLE` | a CUDA device was asked for and cannot be used |
- * | `UNSUPPORTED` | the device does not do this; the message names what |
  * | `GPU_ERROR` | a GPU or its driver reported an error; the message names the launch where it is known |
  * | `IO_ERROR` | a file could not be read or written; the message names path and call |
  * | `DISK_FULL` | there is no space left for a file; the message holds the bytes needed and free |
@@ -46,7 +45,6 @@ export type ErrorCode =
   | 'NON_FINITE'
   | 'NO_NATIVE'
   | 'CUDA_UNAVAILABLE'
-  | 'UNSUPPORTED'
   | 'GPU_ERROR'
   | 'IO_ERROR'
   | 'DISK_FULL'

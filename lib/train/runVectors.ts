@@ -49,16 +49,18 @@ export function createVectors(sizes: VectorSizes): RunVectors {
     made.push(new Vector(...shape));
     return made.at(-1)!;
   };
-  const perMember = (size: number) => rows(dtype, members, size, device);
+  const perMember = (size: number, place = device) => rows(dtype, members, size, place);
+  // What L-BFGS reads and writes itself is the host's.
+  const own = lbfgs ? 'cpu' : device;
   try {
     const vectors = {
       params: perMember(params),
       buffers: buffers > 0 ? perMember(buffers) : null,
-      velocity: perMember(params),
+      velocity: perMember(params, own),
       secondMoment: hasSecondMoment(optimizer) ? perMember(params) : null,
-      pairs: lbfgs ? perMember(2 * lbfgs.historySize * params) : null,
+      pairs: lbfgs ? perMember(2 * lbfgs.historySize * params, own) : null,
       search: lbfgs ? rows('float64', members, lbfgsColumns.count + lbfgs.historySize) : null,
-      average: sizes.average ? perMember(params) : null,
+      average: sizes.average ? perMember(params, own) : null,
       state: rows('float64', members, stateColumns),
       history: rows('float64', epochs, members * historyColumns).fill(NaN),
     };

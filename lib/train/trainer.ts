@@ -53,7 +53,7 @@ export interface TrainSettings {
   dtype?: RealType;
   /**
    * Where it is trained: `cpu` (default), `cuda` or `cuda:N`. Samples, parameters and the optimizer's state then lie in
-   * that device's memory. L-BFGS runs on the CPU only.
+   * that device's memory; of L-BFGS losses and gradients are computed there, and the rest on the CPU.
    */
   device?: string;
 }
@@ -131,8 +131,6 @@ function sharedSettings(options: TrainSettings) {
     throw invalidArgument('average', 'a number in (0, 1)', average);
   const settings = checkOptimizer({ optimizer, weightDecay, momentum, nesterov } as OptimizerOptions, seeds.length);
   const lbfgs = settings.kind === 'lbfgs';
-  if (lbfgs && deviceOf(options) !== 'cpu')
-    throw new PtmzError('UNSUPPORTED', `the optimizer 'lbfgs' runs on the cpu only, got device '${options.device}'`);
   if (lbfgs && clip !== undefined)
     throw new PtmzError(
       'INVALID_ARGUMENT',
@@ -232,7 +230,7 @@ function prepareSamples(options: TrainOptions): Run {
  * Checks all options and makes a population with its first values, without training it: `run.train()` does that, and
  * goes on after an abort.
  *
- * @throws PtmzError `INVALID_ARGUMENT`, `SHAPE_MISMATCH`, `OUT_OF_MEMORY`, `CUDA_UNAVAILABLE`, `UNSUPPORTED`
+ * @throws PtmzError `INVALID_ARGUMENT`, `SHAPE_MISMATCH`, `OUT_OF_MEMORY`, `CUDA_UNAVAILABLE`
  * @example
  * ```ts
  * import { digits, prepare, resnet } from 'ptmz-native';

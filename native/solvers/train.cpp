@@ -7,7 +7,6 @@
 #include <limits>
 #include <string>
 
-#include "backend/device.h"
 #include "ir/error.h"
 #include "solvers/train_steps.h"
 
@@ -68,7 +67,6 @@ Trainer::Trainer(const TrainOptions& options, const std::function<void(const Tra
   validate();
   const Device* device = o_.params->device();
   if (o_.optimiser.kind == OptimiserKind::lbfgs) {
-    if (device) throw Error("UNSUPPORTED", std::string("train: L-BFGS runs on the cpu only, got ") + device->name());
     steps_ = lbfgs_steps(o_);
   } else {
     if (device && o_.augment.ops)

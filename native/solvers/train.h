@@ -27,7 +27,9 @@ enum HistoryColumn : int { kTrainLoss, kTrainAccuracy, kTestLoss, kTestAccuracy,
 struct TrainOptions {
   BatchProgram batch, tail;  // training mode; x, y, key with one row per member; loss, correct, grad, next_buffers
   Dataset train;
-  EvaluateOptions test;             // without programs: no evaluation
+  EvaluateOptions test;  // without programs: no evaluation
+  // Parameters and buffers lie where the programs run. So do the other rows of (P,n), but those of L-BFGS: these and
+  // the average beside it are the host's, as state and history are.
   Vector* params = nullptr;         // (P,n)
   Vector* velocity = nullptr;       // (P,n): momentum buffer, first moment; of L-BFGS the gradient at the parameters
   Vector* second_moment = nullptr;  // (P,n) for optimisers that have one, or null

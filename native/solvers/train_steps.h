@@ -35,7 +35,7 @@ class TrainSteps {
   virtual std::chrono::milliseconds report_interval() const { return std::chrono::milliseconds(34); }
 };
 
-// One update per step, on the CPU and on the device of the programs; and L-BFGS.
+// One update per step, on the CPU and on the device of the programs; and L-BFGS, whose own vectors are the host's.
 std::unique_ptr<TrainSteps> cpu_steps(const TrainOptions& options);
 std::unique_ptr<TrainSteps> device_steps(const TrainOptions& options, const Device& device);
 std::unique_ptr<TrainSteps> lbfgs_steps(const TrainOptions& options);
