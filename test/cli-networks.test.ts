@@ -15,13 +15,17 @@ import {
   type Run,
   type Zoo,
 } from 'ptmz-native';
+import { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { addTrain } from '../lib/cli/commands/train.js';
 import { longOf } from '../lib/cli/flags.js';
 import { networkFlags } from '../lib/cli/networkFlags.js';
 import { networks } from '../lib/cli/networks.js';
 import { optimizerFlags, scheduleFlags, trainingFlags } from '../lib/cli/recipeFlags.js';
 import { augmentFlags } from '../lib/cli/augmentFlags.js';
+import { givenOptions } from '../lib/cli/options.js';
 import { checkSettings } from '../lib/cli/trainOptions.js';
+import { parseDataSpec } from '../lib/data/registry.js';
 import { ptmz } from './support/cli.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'ptmz-cli-networks-'));
@@ -308,6 +312,33 @@ describe('the tables of flags', () => {
     for (const name of [...known, ...Object.keys(zoos)]) expect(stdout).toContain(`  ${name} `);
     for (const heading of ['Data:', 'Network:', 'Training:', 'Optimizer:', 'Schedule:', 'Examples:'])
       expect(stdout.split(`\n${heading}\n`)).toHaveLength(2);
+  });
+});
+
+describe('command lines that are shown to users are taken', () => {
+  const shown = (text: string) => [...text.matchAll(/^ +(ptmz train .*?)(?: {2,}.*)?$/gm)].map(([, line]) => line!);
+  const help = () => {
+    const program = new Command();
+    addTrain(program);
+    return program.commands[0]!;
+  };
+  let text = '';
+  help()
+    .configureOutput({ writeOut: (part) => (text += part) })
+    .outputHelp();
+  const documents = readFileSync(new URL('../docs/training.md', import.meta.url), 'utf8');
+
+  test('of the help and of docs/training.md', () => {
+    const lines = [...shown(text), ...shown(documents)];
+    expect(lines.length).toBeGreaterThan(15);
+    for (const line of lines) {
+      const command = help().exitOverride();
+      command.action(() => {});
+      command.parse(line.split(' ').slice(2), { from: 'user' });
+      const given = givenOptions(command);
+      if (given['resume'] === undefined) expect(() => checkSettings(given), line).not.toThrow();
+      if (given['data'] !== undefined) expect(() => parseDataSpec(given['data'] as string), line).not.toThrow();
+    }
   });
 });
 
