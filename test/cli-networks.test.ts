@@ -4,7 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   digits,
+  hessianTrace,
   loadRun,
+  loadStateDict,
+  prepareMLP,
+  readStateDict,
   textFile,
   trainGPT2,
   trainMLP,
@@ -15,13 +19,17 @@ import {
   type Run,
   type Zoo,
 } from 'ptmz-native';
+import { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { addTrain } from '../lib/cli/commands/train.js';
 import { longOf } from '../lib/cli/flags.js';
 import { networkFlags } from '../lib/cli/networkFlags.js';
 import { networks } from '../lib/cli/networks.js';
 import { optimizerFlags, scheduleFlags, trainingFlags } from '../lib/cli/recipeFlags.js';
 import { augmentFlags } from '../lib/cli/augmentFlags.js';
+import { givenOptions } from '../lib/cli/options.js';
 import { checkSettings } from '../lib/cli/trainOptions.js';
+import { parseDataSpec } from '../lib/data/registry.js';
 import { ptmz } from './support/cli.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'ptmz-cli-networks-'));
@@ -308,6 +316,75 @@ describe('the tables of flags', () => {
     for (const name of [...known, ...Object.keys(zoos)]) expect(stdout).toContain(`  ${name} `);
     for (const heading of ['Data:', 'Network:', 'Training:', 'Optimizer:', 'Schedule:', 'Examples:'])
       expect(stdout.split(`\n${heading}\n`)).toHaveLength(2);
+  });
+});
+
+test('the moving average of the weights is converted and measured', async () => {
+  const args = ['train', ...few, '--model', 'mlp', '--epochs', '3', '--batch-size', '20', '--seeds', '0', '1'];
+  const settings = { hidden: [30, 15], batchSize: 20, epochs: 3, seeds: [0, 1], average: 0.8 };
+  await ptmz(folder, [...args, '--average', '0.8', '--out', 'averaged']);
+  await ptmz(folder, [...args, '--out', 'plain']);
+  const data = await fewDigits();
+  using run = await trainMLP({ ...settings, data });
+  const average = run.stateDict(1, { average: true });
+  expect(average).not.toEqual(run.stateDict(1));
+  expect((await ptmz(folder, ['convert', 'averaged', 'average.pt', '--member', '1', '--average'])).code).toBe(0);
+  const converted = readStateDict(join(folder, 'average.pt'));
+  for (const [name, { data: values }] of Object.entries(average)) expect(converted.get(name)!.data).toEqual(values);
+  expect([...converted.keys()]).toEqual(Object.keys(average));
+  using fresh = prepareMLP({ ...settings, data });
+  for (const m of [0, 1]) loadStateDict(fresh, m, run.stateDict(m, { average: true }));
+  const trace = await hessianTrace(fresh, data.train, { probes: 3 });
+  const measured = await ptmz(folder, [
+    'measure',
+    'averaged',
+    '--only',
+    'trace',
+    '--probes',
+    '3',
+    '--average',
+    '--json',
+  ]);
+  const { metrics, average: at } = JSON.parse(measured.stdout) as {
+    average: boolean;
+    metrics: { trace: { members: { trace: number }[] } };
+  };
+  expect([at, ...metrics.trace.members.map((member) => member.trace)]).toEqual([true, ...trace.trace]);
+  for (const command of [
+    ['convert', 'plain', 'none.pt', '--member', '0', '--average'],
+    ['measure', 'plain', '--average'],
+  ])
+    expect(await ptmz(folder, command)).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/the run keeps no moving average for --average/) as string,
+    });
+  expect(await ptmz(folder, ['convert', 'average.pt', 'none.pt', '--average'])).toMatchObject({ code: 1 });
+}, 60_000);
+
+describe('command lines that are shown to users are taken', () => {
+  const shown = (text: string) => [...text.matchAll(/^ +(ptmz train .*?)(?: {2,}.*)?$/gm)].map(([, line]) => line!);
+  const help = () => {
+    const program = new Command();
+    addTrain(program);
+    return program.commands[0]!;
+  };
+  let text = '';
+  help()
+    .configureOutput({ writeOut: (part) => (text += part) })
+    .outputHelp();
+  const documents = readFileSync(new URL('../docs/training.md', import.meta.url), 'utf8');
+
+  test('of the help and of docs/training.md', () => {
+    const lines = [...shown(text), ...shown(documents)];
+    expect(lines.length).toBeGreaterThan(15);
+    for (const line of lines) {
+      const command = help().exitOverride();
+      command.action(() => {});
+      command.parse(line.split(' ').slice(2), { from: 'user' });
+      const given = givenOptions(command);
+      if (given['resume'] === undefined) expect(() => checkSettings(given), line).not.toThrow();
+      if (given['data'] !== undefined) expect(() => parseDataSpec(given['data'] as string), line).not.toThrow();
+    }
   });
 });
 

@@ -1,4 +1,5 @@
 /** Training on tokens that stay in their files: the same bits as in memory, no memory, and files that change. */
+import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -60,6 +61,31 @@ test('windows of a file take no memory of their own, however long it is', async 
   expect(count).toBe(Math.floor((2 ** 30 - 1 - 1024) / 1024) + 1);
   expect(loadNative().nativeBytes()).toBe(before);
   expect(() => files.train.windows({ block: 8, count: 2 ** 30 })).toThrow(/count/);
+});
+
+test('the hash of a file is computed in pieces, and stopped by a signal', async () => {
+  const bytes = new Uint8Array(40_000_000);
+  bytes.fill(1, 100, 200);
+  const dir = folder({ 'meta.json': meta });
+  writeFileSync(join(dir, 'train.bin'), bytes);
+  using files = await tokens(dir, { vocabulary: 65_536 });
+  const seen: number[] = [];
+  const abort = new AbortController();
+  const stopped = files.train.hash({
+    signal: abort.signal,
+    onProgress: (done) => {
+      seen.push(done);
+      abort.abort('enough');
+    },
+  });
+  await expect(stopped).rejects.toBe('enough');
+  expect(seen).toEqual([2 ** 23]);
+  const all: number[] = [];
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  expect(await files.train.hash({ onProgress: (done) => all.push(done) })).toBe(sha256);
+  expect(all).toEqual([2 ** 23, 2 ** 24, 20_000_000]);
+  expect(files.train.digest()).toBe(sha256);
+  await files.train.hash({ onProgress: () => expect.fail('it is known') });
 });
 
 test('a run is resumed with the same files alone', async () => {

@@ -106,7 +106,11 @@ async function read<S extends Split>(
     signal,
     onProgress: ({ done, total }) => {
       const eta = (secondsSince(began) / done) * (total - done);
-      progress.update(done / total, eta, `${done.toLocaleString('en')} images`);
+      progress.update(
+        done / total,
+        eta,
+        `${done.toLocaleString('en')} ${kindOf(spec) === 'text' ? 'tokens' : 'images'}`,
+      );
     },
   });
   signal.throwIfAborted();

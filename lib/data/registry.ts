@@ -40,6 +40,29 @@ const standardBlock = 64;
 
 const counts = ({ train, test }: OpenDataOptions) => ({ train, test });
 
+/** The hash of the files, by which a saved run knows them, is computed here, where its progress can be seen. */
+async function openTokens(dir: string, options: OpenDataOptions): Promise<DataSet<Split>> {
+  const { block = standardBlock, train, test, signal, onProgress } = options;
+  const files = await tokens(dir);
+  try {
+    const data = files.windows({ block }, { train, test });
+    const splits = [files.train, ...(files.test ? [files.test] : [])];
+    const total = splits.reduce((sum, { count }) => sum + count, 0);
+    let before = 0;
+    for (const split of splits) {
+      await split.hash({
+        ...(signal && { signal }),
+        onProgress: (done) => onProgress?.({ done: before + done, total }),
+      });
+      before += split.count;
+    }
+    return data;
+  } catch (error) {
+    files[Symbol.dispose]();
+    throw error;
+  }
+}
+
 /** All sources by name. @internal */
 export const dataSources = {
   digits: {
@@ -114,8 +137,7 @@ export const dataSources = {
     description: 'train.bin and val.bin of nanoGPT or ptmz data tokenize, read as they are needed',
     kind: 'text',
     path: 'required',
-    open: async (dir, { block = standardBlock, train, test }) =>
-      (await tokens(dir!)).windows({ block }, { train, test }),
+    open: (dir, options) => openTokens(dir!, options),
   },
   text: {
     description: 'a text in UTF-8, one token per character; its last tenth to test',

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { basename, join, resolve } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { checkArray, checkInteger, checkObject, checkString, invalidArgument, PtmzError } from '../errors.js';
 import { InputFile } from '../formats/inputFile.js';
 import { parsePickle } from '../formats/pickle.js';
@@ -177,11 +178,36 @@ export class TokenSplit implements Disposable {
 
   /** SHA-256 of the tokens, by which a resumed training knows its text; computed once. */
   digest(): string {
-    if (this.#digest !== undefined) return this.#digest;
+    for (const _ of this.#hash());
+    return this.#digest!;
+  }
+
+  /**
+   * Computes {@link TokenSplit.digest} piece by piece, which of a large file takes a while.
+   *
+   * @throws PtmzError `IO_ERROR`, `DISPOSED`; with an aborted signal it rejects with `signal.reason`
+   */
+  async hash(options: { signal?: AbortSignal; onProgress?: (tokens: number) => void } = {}): Promise<string> {
+    checkObject('options of hash', options, ['signal', 'onProgress']);
+    for (const tokens of this.#hash()) {
+      options.signal?.throwIfAborted();
+      options.onProgress?.(tokens);
+      await setImmediate();
+    }
+    return this.#digest!;
+  }
+
+  /** Yields how many tokens are hashed. */
+  *#hash(): Generator<number> {
+    if (this.#digest !== undefined) return;
     const file = this.#live;
     const hash = createHash('sha256');
-    for (let at = 0; at < file.size; at += HASH_BLOCK) hash.update(file.read(at, Math.min(HASH_BLOCK, file.size - at)));
-    return (this.#digest = hash.digest('hex'));
+    for (let at = 0; at < file.size; at += HASH_BLOCK) {
+      const length = Math.min(HASH_BLOCK, file.size - at);
+      hash.update(file.read(at, length));
+      yield (at + length) / WIDTH;
+    }
+    this.#digest = hash.digest('hex');
   }
 
   /** Closes the file. */

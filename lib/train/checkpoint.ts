@@ -16,7 +16,8 @@ import { PtmzError } from '../errors.js';
 import { attempt, disk } from '../formats/atomicFile.js';
 import { formatSafetensors, parseSafetensors } from '../formats/safetensors.js';
 import { byTorchName, bytesOf, toStored, type StoredTensor, type TensorArray } from '../formats/storedTensor.js';
-import type { FlatEntry } from '../graph/flat.js';
+import { FlatLayout, type FlatEntry } from '../graph/flat.js';
+import { elementCount } from '../graph/shape.js';
 import type { Vector } from '../graph/vector.js';
 import { loadNative } from '../load.js';
 import { sampleShape } from '../models/trainable.js';
@@ -228,6 +229,33 @@ export function readCheckpoint(path: string): Checkpoint {
   };
   const members = manifest.settings.seeds.map((_, m) => tensors(memberFile(m)));
   return { path, manifest, members, state: tensors(stateFile) };
+}
+
+/**
+ * A member's tensors, as its file holds them.
+ *
+ * @param average whether parameters are their moving average
+ * @returns undefined where the run keeps no average
+ * @internal
+ */
+export function memberTensors(
+  { manifest, members, state }: Checkpoint,
+  member: number,
+  average: boolean,
+): ReadonlyMap<string, StoredTensor> | undefined {
+  const tensors = members[member]!;
+  const all = state.get('average');
+  if (!average || !all) return average ? undefined : tensors;
+  const layout = new FlatLayout();
+  const places = manifest.model.params.map(({ name, shape }) => ({ name, shape, offset: layout.reserve(shape) }));
+  const row = (all.data as Float32Array).subarray(member * layout.size, (member + 1) * layout.size);
+  const averaged = new Map(
+    places.map(({ name, shape, offset }) => {
+      const data = row.slice(offset, offset + elementCount(shape));
+      return [name, { dtype: all.dtype, shape: [...shape], data }] as const;
+    }),
+  );
+  return new Map([...tensors].map(([name, tensor]) => [name, averaged.get(name) ?? tensor]));
 }
 
 /** Writes a checkpoint's numbers into a run of the same identity. @internal */

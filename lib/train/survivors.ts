@@ -9,11 +9,15 @@ export class Survivors implements Disposable {
   readonly members: readonly number[];
   readonly #part: Run | undefined;
 
-  constructor(readonly whole: Run) {
+  /** @param average whether they are measured at the moving average of their parameters */
+  constructor(
+    readonly whole: Run,
+    average = false,
+  ) {
     const { divergedAt } = whole;
     this.members = [...whole.seeds.keys()].filter((m) => divergedAt[m] === null);
-    const some = this.members.length > 0 && this.members.length < whole.members;
-    this.#part = some ? selectMembers(whole, this.members) : undefined;
+    const own = average || this.members.length < whole.members;
+    this.#part = own && this.members.length > 0 ? selectMembers(whole, this.members, { average }) : undefined;
   }
 
   /** A population of survivors; the whole run where nobody diverged. Throws `NON_FINITE` where everybody did. */

@@ -7,6 +7,7 @@
 #include <limits>
 #include <string>
 
+#include "backend/device.h"
 #include "ir/error.h"
 #include "solvers/train_steps.h"
 

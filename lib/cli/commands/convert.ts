@@ -7,6 +7,7 @@ import { floatTypes, type FloatType } from '../../formats/floatBits.js';
 import { formatOf, readStateDict, stateFormats, writeStateDict, type StateFormat } from '../../formats/stateDict.js';
 import { statOf } from '../../formats/inputFile.js';
 import { byTorchName, torchName, type StoredTensor } from '../../formats/storedTensor.js';
+import { memberTensors } from '../../train/checkpoint.js';
 import { newestCheckpoint } from '../../train/checkpoints.js';
 import { withExamples, type AddCommand } from '../command.js';
 import { integer } from '../options.js';
@@ -14,6 +15,7 @@ import { formatTable, type Column } from '../table.js';
 
 interface Options {
   member?: number;
+  average?: boolean;
   dtype?: string;
   to?: StateFormat;
   force?: boolean;
@@ -34,6 +36,7 @@ export const addConvert: AddCommand = (program) => {
     .argument('<in>', 'a .pt, .pth or .safetensors file, a folder of .npy files, or a saved run')
     .argument('<out>', 'a file whose extension tells the format, or a name without one for a folder of .npy files')
     .option('--member <n>', 'of a run: which of its networks, from 0 (default: the only one)', integer(0))
+    .option('--average', 'of a run with --average: the moving average of its weights')
     .addOption(
       new Option('--dtype <type>', 'of the weights that are floats (default: as they are)').choices(
         floatTypes.map(torchName),
@@ -56,7 +59,7 @@ function convert(input: string, output: string, options: Options): void {
   if (format === undefined)
     throw unexpected('<out>', 'one of .pt, .pth, .safetensors or no extension', `'${extname(output)}'; or say --to`);
   checkOutput(input, output, format, options.force ?? false);
-  const source = readSource(input, options.member);
+  const source = readSource(input, options);
   const dtype = options.dtype === undefined ? undefined : (byTorchName.get(options.dtype) as FloatType);
   writeStateDict(output, source.tensors, { format, dtype });
   report(input, output, source, options);
@@ -74,9 +77,10 @@ function checkOutput(input: string, output: string, format: StateFormat, force: 
 const isRun = (path: string) =>
   statOf(path)?.isDirectory() === true && !readdirSync(path).some((name) => name.endsWith('.npy'));
 
-function readSource(input: string, member: number | undefined): Source {
+function readSource(input: string, { member, average = false }: Options): Source {
   if (!isRun(input)) {
     if (member !== undefined) throw unexpected('--member', 'nothing beside a file', String(member));
+    if (average) throw unexpected('--average', 'nothing beside a file', 'true');
     return { tensors: readStateDict(input) };
   }
   const { checkpoint, damaged } = newestCheckpoint(input);
@@ -88,8 +92,10 @@ function readSource(input: string, member: number | undefined): Source {
       `a number from 0 to ${members.length - 1}: the run has ${members.length} networks`,
       'none',
     );
-  const tensors = members[member ?? 0];
-  if (!tensors) throw unexpected('--member', `a number from 0 to ${members.length - 1}`, String(member));
+  const index = member ?? 0;
+  if (index >= members.length) throw unexpected('--member', `a number from 0 to ${members.length - 1}`, String(member));
+  const tensors = memberTensors(checkpoint, index, average);
+  if (!tensors) throw unexpected('--average', 'nothing: the run keeps no moving average', 'true');
   return { tensors, checkpoint: path };
 }
 

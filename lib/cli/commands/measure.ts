@@ -29,6 +29,7 @@ interface Options extends DataOptions, Omit<MetricOptions, 'signal' | 'onProgres
   only: string[];
   split: 'train' | 'test';
   device: string;
+  average?: boolean;
   out?: string;
   json?: boolean;
 }
@@ -61,6 +62,7 @@ export const addMeasure: AddCommand = (program) => {
   addDataOptions(command, 'images or text of the run, where they are not found again')
     .addOption(new Option('--split <name>', 'samples to measure on').choices(['train', 'test']).default('train'))
     .option('--samples <n>', 'the first so many of them (default: all)', integer(1))
+    .option('--average', 'at the moving average of the weights, of a run with --average')
     .optionsGroup('Running:')
     .option('--batch-size <n>', 'samples in memory at once; changes nothing but speed (default: 64)', integer(1))
     .option('--threads <n>', 'threads (default: all cores); results do not depend on it', integer(0, 4096))
@@ -99,7 +101,9 @@ async function measure(path: string, options: Options): Promise<void> {
       throw unexpected('--split', `train: ${run.model.name} has one loss`, options.split);
     const split = run.data[options.split];
     if (!split) throw unexpected('--split', `train: ${run.data.name} has no test samples`, options.split);
-    using survivors = new Survivors(run);
+    if (options.average && run.settings.average === undefined)
+      throw unexpected('--average', 'nothing: the run keeps no moving average', 'true');
+    using survivors = new Survivors(run, options.average);
     const population = survivors.run;
     sayLeftOut(run);
     for (const [name, own] of chosen) await checkMetric(name, population, split, own);
@@ -174,12 +178,16 @@ interface Outcome {
   seconds: number;
 }
 
-function report({ split, out, json }: Options, { path, survivors, measured, missing, seconds }: Outcome): void {
+function report(
+  { split, out, json, average }: Options,
+  { path, survivors, measured, missing, seconds }: Outcome,
+): void {
   const run = survivors.whole;
   const result = {
     run: resolve(path),
     ...{ model: run.model.name, parameters: run.parameterCount, step: run.step, epoch: run.history.length },
     data: { name: run.data.name, split, count: run.data[split]!.count },
+    average: average ?? false,
     ...{ seeds: run.seeds, divergedAt: run.divergedAt, missing, seconds },
     metrics: Object.fromEntries(
       measured.map(({ name, options, seconds, members }) => [
