@@ -59,15 +59,19 @@ describe('a CUDA library that cannot be used', () => {
     expect(devices).toContainEqual({ name: 'cuda', available: false, reason: expect.stringMatching(reason) });
 
     const code = `
-      import { Graph, Vector } from ${JSON.stringify(fileURLToPath(new URL('../dist/index.js', import.meta.url)))};
+      import { gpt2, Graph, prepare, text, Vector } from ${JSON.stringify(fileURLToPath(new URL('../dist/index.js', import.meta.url)))};
       const graph = new Graph();
       const y = graph.input('x', [2]).exp();
-      for (const use of [() => graph.compile({ y }, { device: 'cuda:1' }), () => new Vector('int32', 1, 2, 'cuda')])
+      const data = text({ tokens: [0, 1, 2, 1, 0, 2], block: 2 });
+      const model = gpt2({ vocab: 3, block: 2, dim: 4, heads: 1, depth: 1 });
+      const run = () => prepare({ model, data, batchSize: 1, epochs: 1, seeds: [0], device: 'cuda:2' });
+      for (const use of [() => graph.compile({ y }, { device: 'cuda:1' }), () => new Vector('int32', 1, 2, 'cuda'), run])
         try { use(); } catch (error) { console.log(error.code, error.message); }`;
     const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8', env });
-    const [compile, vector] = stdout.trim().split('\n');
+    const [compile, vector, training] = stdout.trim().split('\n');
     expect(compile).toMatch(/^CUDA_UNAVAILABLE device 'cuda:1': /);
     expect(vector).toMatch(/^CUDA_UNAVAILABLE device 'cuda:0': /);
+    expect(training).toMatch(/^CUDA_UNAVAILABLE device 'cuda:2': /);
     expect(stdout).toMatch(reason);
   });
 });

@@ -60,7 +60,7 @@ export interface StateTensor {
 export interface RunTrainOptions extends JobOptions, SaveOptions {
   /** Stop when this many steps are done, of all that the run has; a later `train` goes on. Default: all. */
   until?: number;
-  /** Called at most 30 times a second. */
+  /** Called at most 30 times a second; of a training on a GPU once a second, as it waits for that. */
   onProgress?: (progress: TrainProgress) => void;
 }
 
