@@ -218,6 +218,11 @@ describe('presets', () => {
         schedule: { kind: 'onecycle', cycleMomentum: false, divFactor: 10 },
       },
     });
+    const exact = checkSettings({ model: 'gpt2', optimizer: 'lbfgs', historySize: 7 });
+    expect(exact.options).toMatchObject({
+      ...{ lr: 1, schedule: 'constant', clip: undefined },
+      optimizer: { kind: 'lbfgs', historySize: 7 },
+    });
     const turned = checkSettings({ preset: 'svhnResNet18', width: 2, batchSize: 8, rotate: 5 });
     expect(turned.options['augment']).toEqual({ crop: { padding: 4 }, rotate: 5 });
     const more = checkSettings({ ...cell, brightness: 0.4, hue: 0.1, magnitude: 5, erase: 0.25 });

@@ -220,13 +220,18 @@ export const scheduleNames: ScheduleName[] = ['onecycle', 'cosine', 'step', 'con
  *
  * @throws PtmzError `INVALID_ARGUMENT` for a flag of another optimizer or schedule
  */
-export function chooseRecipe(recipe: Recipe, given: Given): Pick<Recipe, 'lr' | 'optimizer' | 'schedule'> {
+export function chooseRecipe(
+  recipe: Recipe,
+  given: Given,
+): Pick<Recipe, 'lr' | 'optimizer' | 'schedule'> & { clip?: undefined } {
   const kind = (given['optimizer'] ?? recipe.optimizer.kind) as Optimizer['kind'];
   const own = kind === recipe.optimizer.kind;
   refuseOthers(optimizerFlags, given, kind, `--optimizer ${kind}`);
   const { betas } = given;
   if (Array.isArray(betas) && betas.length !== 2) throw unexpected('--betas', 'two numbers', `${betas.length}`);
   return {
+    // Its line search needs the gradient as it is.
+    ...(kind === 'lbfgs' && { clip: undefined }),
     lr: own ? recipe.lr : rates[kind],
     optimizer: { ...(own ? recipe.optimizer : { kind }), ...pick(optimizerFlags, given) } as Optimizer,
     schedule: chooseSchedule(!own && kind === 'lbfgs' ? 'constant' : recipe.schedule, given),

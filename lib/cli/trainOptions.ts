@@ -73,22 +73,49 @@ const describePresets = () =>
 
 const flagOf = (option: string): string => longOf({ ...networkFlags, ...trainingFlags }[option]!);
 
-/** A list of one or of as many as there are members, as the training takes it. */
-function perSeed(flag: string, values: unknown, members: number): unknown {
-  if (!Array.isArray(values) || values.length === members) return values;
-  if (values.length === 1) return values[0];
-  throw unexpected(flag, `one value or ${members}, one per seed`, `${values.length} values`);
+/** The network that is named, or that of the zoo. */
+function chooseNetwork(given: Given): { network: NetworkName; zoo?: Zoo<object> } {
+  const { preset, model = 'resnet18' } = given as { preset?: keyof typeof zoos; model?: NetworkName };
+  if (preset === undefined) return { network: model };
+  if (given['model'] !== undefined) throw unexpected('--model', `nothing beside --preset ${preset}`, model);
+  const zoo: Zoo<object> = zoos[preset];
+  checkAxes(zoo, given);
+  return { network: zoo.network, zoo };
 }
 
 /** Both axes of a zoo's grid must be said: its recipe leaves them open. */
-function checkAxes(name: string, { load, temperature }: Zoo<unknown>, given: Given): void {
+function checkAxes({ load, temperature }: Zoo<unknown>, given: Given): void {
   for (const { option, values } of [load, temperature])
     if (given[option] === undefined)
       throw unexpected(
         flagOf(option),
-        `one of ${values.join(', ')} beside --preset ${name}, whose axis it is`,
+        `one of ${values.join(', ')} beside --preset ${given['preset'] as string}, whose axis it is`,
         'nothing',
       );
+}
+
+/** The network's recipe, changed by that of the zoo; weight decay is a setting of the optimizer. */
+function publishedRecipe(usual: Recipe, zoo: Zoo<object> | undefined): Recipe & { augment?: Augment } {
+  const { weightDecay, ...recipe } = (zoo?.recipe ?? {}) as Record<string, unknown>;
+  const optimizer = weightDecay === undefined ? {} : { optimizer: { ...usual.optimizer, weightDecay } };
+  return { ...usual, ...recipe, ...optimizer } as Recipe;
+}
+
+/** Lists of one or of as many as there are members, as the training takes them. */
+function perMember(settings: Record<string, unknown>, members: number): Record<string, unknown> {
+  const check = (flag: string, values: unknown) => {
+    if (!Array.isArray(values) || values.length === members) return values;
+    if (values.length === 1) return values[0];
+    throw unexpected(flag, `one value or ${members}, one per seed`, `${values.length} values`);
+  };
+  const { lr, beta, optimizer, ...rest } = settings;
+  const { weightDecay, ...own } = optimizer as Record<string, unknown>;
+  return {
+    ...rest,
+    lr: check('--lr', lr),
+    ...(beta !== undefined && { beta: check('--beta', beta) }),
+    optimizer: { ...own, ...(weightDecay !== undefined && { weightDecay: check('--weight-decay', weightDecay) }) },
+  };
 }
 
 /**
@@ -98,40 +125,23 @@ function checkAxes(name: string, { load, temperature }: Zoo<unknown>, given: Giv
  * @throws PtmzError `INVALID_ARGUMENT` naming the flag
  */
 export function checkSettings(given: Given): Settings {
-  const preset = given['preset'] as keyof typeof zoos | undefined;
-  if (preset !== undefined && given['model'] !== undefined)
-    throw unexpected('--model', `nothing beside --preset ${preset}`, given['model'] as string);
-  const zoo: Zoo<object> | undefined = preset && zoos[preset];
-  const network = zoo?.network ?? (given['model'] as NetworkName | undefined) ?? 'resnet18';
+  const { network, zoo } = chooseNetwork(given);
   const { takes, recipe } = networkOf(network);
   for (const table of [trainingFlags, augmentFlags]) refuseOthers(table, given, takes, `--model ${network}`);
-  const { weightDecay, ...published } = (zoo?.recipe ?? {}) as Record<string, unknown>;
+  const published = publishedRecipe(recipe, zoo);
   const own = networkOptions(network, published, given);
-  const decay = weightDecay === undefined ? {} : { optimizer: { ...recipe.optimizer, weightDecay } };
-  const chosen = chooseRecipe({ ...recipe, ...published, ...decay } as Recipe, given);
-  if (preset !== undefined) checkAxes(preset, zoo!, given);
-
+  const chosen = chooseRecipe(published, given);
+  const augment = chooseAugment(published.augment, given);
   const seeds = (given['seeds'] ?? zoo?.seeds ?? [0]) as readonly number[];
-  const settings: Record<string, unknown> = {
+  const options = {
     ...{ epochs: 10, ...(takes !== 'nothing' && { batchSize: 64 }) },
-    ...recipe,
     ...pickOthers(published, networkFlags),
     ...chosen,
     ...pick(trainingFlags, given),
     ...own,
-    seeds,
+    ...{ seeds, ...(augment && { augment }) },
   };
-  const { optimizer } = chosen;
-  if ('weightDecay' in optimizer)
-    settings['optimizer'] = {
-      ...optimizer,
-      weightDecay: perSeed('--weight-decay', optimizer.weightDecay, seeds.length),
-    };
-  settings['lr'] = perSeed('--lr', settings['lr'], seeds.length);
-  if ('beta' in settings) settings['beta'] = perSeed('--beta', settings['beta'], seeds.length);
-  const augment = chooseAugment(published['augment'] as Augment | undefined, given);
-  if (augment) settings['augment'] = augment;
-  return { network, takes, block: zoo?.block, options: settings };
+  return { network, takes, block: zoo?.block, options: perMember(options, seeds.length) };
 }
 
 const pickOthers = (values: Record<string, unknown>, table: FlagTable) =>

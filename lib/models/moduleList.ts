@@ -4,17 +4,17 @@ import type { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
 import { conv2d, dropout, gelu, leakyRelu, linear, maxPool2d, relu, silu } from '../nn/index.js';
 
-const activations = {
+/** What stands between the layers of the small networks. */
+export type SmallActivation = 'leakyRelu' | 'relu' | 'tanh' | 'sigmoid' | 'silu' | 'gelu';
+
+const activations: Record<SmallActivation, (x: Value) => Value> = {
   leakyRelu: (x: Value) => leakyRelu(x),
   relu,
   tanh: (x: Value) => x.tanh(),
   sigmoid: (x: Value) => x.sigmoid(),
   silu,
   gelu: (x: Value) => gelu(x),
-} as const;
-
-/** What stands between the layers of the small networks. */
-export type SmallActivation = keyof typeof activations;
+};
 
 /** @internal */
 export const smallActivations = Object.keys(activations) as SmallActivation[];

@@ -31,8 +31,12 @@ export const models = {
   resnet34: (options: ModelOptions): Model => resnet({ depth: 34, ...options }),
   /** {@link resnet} of depth 50. */
   resnet50: (options: ModelOptions): Model => resnet({ depth: 50, ...options }),
+  /** {@link vit}. */
   vit,
+  /** {@link mlp}. */
   mlp,
+  /** {@link cnn}. */
   cnn,
+  /** {@link gpt2}. */
   gpt2,
 } as const;

@@ -38,7 +38,7 @@ export interface Augment {
   erase?: RandomErasing;
 }
 
-/** All settings, complete; zeros where nothing is to be done, no key for what came later. @internal */
+/** All settings of {@link Augment}, complete: zeros where nothing is to be done, no key for colours and erasing. */
 export type AugmentSettings = Required<Pick<Augment, 'crop' | 'flip' | 'rotate'>> & RandomOps;
 
 /** Throws `INVALID_ARGUMENT`. @internal */

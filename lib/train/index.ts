@@ -1,6 +1,6 @@
 /** Training of populations. */
-export type { Augment } from './augment.js';
-export type { ColorJitter, JitterRange, RandAugment, RandomErasing } from './randomOps.js';
+export type { Augment, AugmentSettings } from './augment.js';
+export type { ColorJitter, JitterRange, RandAugment, RandomErasing, RandomOps } from './randomOps.js';
 export type { RealType } from './batches.js';
 export { evaluate, type Evaluation } from './evaluate.js';
 export type { JobOptions } from './job.js';

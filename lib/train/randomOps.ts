@@ -36,13 +36,20 @@ export interface RandomErasing {
   value?: number | readonly number[] | 'random';
 }
 
-type Pair = [number, number];
-/** The three with all their settings; those that are left out have no key. @internal */
+/** The three with all their settings; those that are left out have no key. */
 export interface RandomOps {
-  jitter?: { brightness: Pair; contrast: Pair; saturation: Pair; hue: Pair };
+  /** Ranges of the factors, and of the turns of the hue. */
+  jitter?: Record<'brightness' | 'contrast' | 'saturation' | 'hue', [low: number, high: number]>;
   randAugment?: Required<RandAugment>;
-  erase?: { probability: number; scale: Pair; ratio: Pair; value: number | number[] | 'random' };
+  erase?: {
+    probability: number;
+    scale: [low: number, high: number];
+    ratio: [low: number, high: number];
+    value: number | number[] | 'random';
+  };
 }
+
+type Pair = [low: number, high: number];
 
 function checkPair(name: string, value: readonly number[], low: number, high: number): Pair {
   checkArray(name, value, 2);
