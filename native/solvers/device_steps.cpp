@@ -159,7 +159,7 @@ int64_t DeviceSteps::take(int64_t step, const std::vector<TrainBatch>& batches) 
     shuffle(batch.epoch);
     task_.next_place = {batch.epoch, batch.number, batch.first, step, batch.weight, begins};
     run(StepCode::set_place);
-    const int64_t room = batch.program->executor->reserve(run_);
+    const int64_t room = batch.program->executor->reserve(run_, *stream_);
     replay_.run({batch.program, key_of(room), key_of(begins), key_of(ends)}, [&] {
       take_batch(*batch.program, begins);
       if (ends) commit(*batch.program);
