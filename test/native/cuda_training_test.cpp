@@ -305,6 +305,18 @@ TEST(cuda_programs_work_in_one_arena) {
   CHECK(cuda_on_host::memory_in_use() == before);
 }
 
+TEST(cuda_training_refuses_rows_that_lie_elsewhere) {
+  Regression r(1, 30, 1);
+  r.options.velocity = r.vector(DType::f64, 1, 105, nullptr);
+  std::string code = "none";
+  try {
+    train(r.options, nullptr);
+  } catch (const Error& error) {
+    code = error.code();
+  }
+  CHECK(code == "INVALID_ARGUMENT");
+}
+
 // An error of the device in any of its calls is typed, and ends the training with whole members.
 TEST(cuda_training_errors_are_typed) {
   for (int calls = 1; calls < 200; calls += 7) {
