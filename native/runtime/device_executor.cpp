@@ -20,6 +20,7 @@ DeviceExecutor::DeviceExecutor(const Program& program, const Device& device)
       device_(device),
       stream_(device.open_stream()),
       fault_(sizeof(DeviceFault), &device),
+      arena_(DeviceArena::of(device)),
       shared_scratch_(most_scratch(program.shared)),
       member_scratch_(most_scratch(program.varying)),
       replay_(*stream_) {}
@@ -28,30 +29,26 @@ int64_t DeviceExecutor::bytes_for(int64_t chunk) const {
   return program_.shared_bytes + chunk * program_.member_bytes + std::max(shared_scratch_, chunk * member_scratch_);
 }
 
-// Makes room for as many members as fit and returns their number.
-int64_t DeviceExecutor::reserve(const RunOptions& options) {
-  int64_t wanted = program_.varying.empty() ? 0 : std::min(options.members, kMaxDeviceMembers);
-  const int64_t held = shared_arena_.bytes() + member_arenas_.bytes() + scratch_.bytes();
-  const auto limit = [&] { return options.memory_limit > 0 ? options.memory_limit : device_.free_bytes(); };
-  if (chunk_ >= wanted && held >= bytes_for(wanted) && (options.memory_limit == 0 || held <= options.memory_limit))
-    return wanted;
-
-  replay_.forget();
-  ++generation_;
-  for (Buffer* buffer : {&shared_arena_, &member_arenas_, &scratch_}) *buffer = Buffer();
-  chunk_ = 0;
-  const int64_t free = limit();
-  while (wanted > 1 && bytes_for(wanted) > free) wanted = std::min(wanted - 1, std::max<int64_t>(1, wanted * 7 / 8));
-  for (int64_t chunk = wanted;; chunk /= 2) {
-    if (bytes_for(chunk) <= free) {
+// As many members as fit into the arena, which grows where it may.
+int64_t DeviceExecutor::choose_chunk(const RunOptions& options, DeviceStream& stream) {
+  const Choice request{options.members, options.memory_limit, arena_->generation()};
+  if (choice_ == request && bytes_for(chunk_) <= arena_->bytes()) return chunk_;
+  int64_t chunk = program_.varying.empty() ? 0 : std::min(options.members, kMaxDeviceMembers);
+  const bool fits = options.memory_limit == 0 && bytes_for(chunk) <= arena_->bytes();
+  const auto limit = [&] {
+    return options.memory_limit > 0 ? options.memory_limit : arena_->bytes() + device_.free_bytes();
+  };
+  const int64_t most = fits ? arena_->bytes() : limit();
+  while (chunk > 1 && bytes_for(chunk) > most) chunk = std::min(chunk - 1, std::max<int64_t>(1, chunk * 7 / 8));
+  for (;; chunk /= 2) {
+    if (bytes_for(chunk) <= most) {
       try {
-        shared_arena_ = Buffer(program_.shared_bytes, &device_);
-        member_arenas_ = Buffer(chunk * program_.member_bytes, &device_);
-        scratch_ = Buffer(std::max(shared_scratch_, chunk * member_scratch_), &device_);
+        if (bytes_for(chunk) > arena_->bytes()) stream.wait();  // for those that work there
+        arena_->grow(bytes_for(chunk));
+        choice_ = {options.members, options.memory_limit, arena_->generation()};
         return chunk_ = chunk;
       } catch (const Error& error) {  // free memory may lie in pieces, or another process took it
         if (error.code() != "OUT_OF_MEMORY") throw;
-        for (Buffer* buffer : {&shared_arena_, &member_arenas_, &scratch_}) *buffer = Buffer();
       }
     }
     if (chunk <= 1)
@@ -67,7 +64,8 @@ void DeviceExecutor::issue(const std::vector<Launch>& list, const std::vector<Ve
   DeviceLaunch d{};
   d.instrs = program_.instrs.data();
   d.real = program_.real;
-  d.scratch = scratch_.data();
+  char* const members = arena_->data() + program_.shared_bytes;
+  d.scratch = members + chunk_ * program_.member_bytes;
   d.fault = target.fault;
   for (const Launch& l : list) {
     if (options.stop != nullptr && *options.stop) throw Error("ABORTED", "the run was aborted");
@@ -80,8 +78,8 @@ void DeviceExecutor::issue(const std::vector<Launch>& list, const std::vector<Ve
       d.pointers[i] = nullptr;
       d.member_bytes[i] = 0;
       if (o.buffer < 0) continue;
-      char* base = static_cast<char*>(o.buffer == 0   ? shared_arena_.data()
-                                      : o.buffer == 1 ? member_arenas_.data()
+      char* base = static_cast<char*>(o.buffer == 0   ? arena_->data()
+                                      : o.buffer == 1 ? members
                                                       : vectors[o.buffer - 2]->row(o.varies ? chunk.first : 0));
       if (o.varies)
         d.member_bytes[i] = o.buffer == 1 ? program_.member_bytes
@@ -115,28 +113,28 @@ void DeviceExecutor::report_fault() {
   check_fault(program_, fault);
 }
 
-int64_t DeviceExecutor::reserve_for(const RunOptions& options) {
-  reserve(options);
-  return generation_;
+int64_t DeviceExecutor::reserve(const RunOptions& options, DeviceStream& stream) {
+  choose_chunk(options, stream);
+  return arena_->generation();
 }
 
 void DeviceExecutor::enqueue(const std::vector<Vector*>& vectors, const RunOptions& options, DeviceStream& stream,
                              DeviceFault* fault) {
-  const int64_t chunk = reserve(options), members = program_.varying.empty() ? 0 : options.members;
+  const int64_t chunk = choose_chunk(options, stream), members = program_.varying.empty() ? 0 : options.members;
   issue(program_.shared, vectors, {0, 1}, options, {stream, fault});
   for (int64_t first = 0; first < members; first += chunk)
     issue(program_.varying, vectors, {first, std::min(chunk, members - first)}, options, {stream, fault});
 }
 
 RunStats DeviceExecutor::run(const std::vector<Vector*>& vectors, const RunOptions& options) {
-  const int64_t chunk = reserve(options), members = program_.varying.empty() ? 0 : options.members;
+  const int64_t chunk = choose_chunk(options, *stream_), members = program_.varying.empty() ? 0 : options.members;
   const Target target{*stream_, static_cast<DeviceFault*>(fault_.data())};
   RunStats stats;
-  Replay::Key key{key_of(members), key_of(chunk), nullptr};
+  Replay::Key key{key_of(arena_->generation()), key_of(members), key_of(chunk), nullptr};
   for (const Vector* v : vectors) key.push_back(v == nullptr ? nullptr : v->row(0));
   const auto play = [&](const std::vector<Launch>& list, Chunk part, int64_t number) {
     if (options.stop != nullptr && *options.stop) throw Error("ABORTED", "the run was aborted");
-    key[2] = key_of(number);
+    key[3] = key_of(number);
     if (!list.empty()) replay_.run(key, [&] { issue(list, vectors, part, options, target); });
   };
   stream_->zero(fault_.data(), sizeof(DeviceFault));
@@ -153,7 +151,7 @@ RunStats DeviceExecutor::run(const std::vector<Vector*>& vectors, const RunOptio
   stats.shared_launches = static_cast<int64_t>(program_.shared.size());
   stats.varying_launches = static_cast<int64_t>(program_.varying.size()) * stats.chunks;
   stats.chunk_members = chunk;
-  stats.arena_bytes = shared_arena_.bytes() + member_arenas_.bytes() + scratch_.bytes();
+  stats.arena_bytes = bytes_for(chunk);
   return stats;
 }
 

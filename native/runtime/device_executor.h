@@ -1,6 +1,7 @@
 // DeviceExecutor: runs a program on a device - every launch for a whole chunk of members at once, replayed as one
 // recording from the second run on.
 #pragma once
+#include "runtime/device_arena.h"
 #include "runtime/executor.h"
 #include "runtime/replay.h"
 
@@ -15,7 +16,7 @@ class DeviceExecutor {
   // As Executor::run, over vectors of the device that have been checked.
   RunStats run(const std::vector<Vector*>& vectors, const RunOptions& options);
   // As Executor::reserve and enqueue.
-  int64_t reserve_for(const RunOptions& options);
+  int64_t reserve(const RunOptions& options, DeviceStream& stream);
   void enqueue(const std::vector<Vector*>& vectors, const RunOptions& options, DeviceStream& stream,
                DeviceFault* fault);
 
@@ -29,8 +30,14 @@ class DeviceExecutor {
     DeviceFault* fault;
   };
 
+  // The request for which a chunk was chosen, and the arena that it was chosen for.
+  struct Choice {
+    int64_t members = -1, memory_limit = 0, generation = -1;
+    bool operator==(const Choice&) const = default;
+  };
+
   int64_t bytes_for(int64_t chunk) const;
-  int64_t reserve(const RunOptions& options);
+  int64_t choose_chunk(const RunOptions& options, DeviceStream& stream);
   void issue(const std::vector<Launch>& list, const std::vector<Vector*>& vectors, Chunk chunk,
              const RunOptions& options, Target target);
   void finish_what_was_issued() noexcept;
@@ -39,10 +46,11 @@ class DeviceExecutor {
   const Program& program_;
   const Device& device_;
   std::unique_ptr<DeviceStream> stream_;
-  Buffer fault_, shared_arena_, member_arenas_, scratch_;
-  int64_t chunk_ = 0;       // members that the buffers hold
-  int64_t generation_ = 0;  // of the buffers
-  int64_t shared_scratch_ = 0, member_scratch_ = 0;
+  Buffer fault_;
+  const std::shared_ptr<DeviceArena> arena_;  // of the shared part, then the chunk's members, then scratch
+  const int64_t shared_scratch_, member_scratch_;
+  Choice choice_;
+  int64_t chunk_ = 0;  // members that it holds
   Replay replay_;
 };
 

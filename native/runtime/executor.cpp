@@ -156,7 +156,9 @@ DeviceExecutor& Executor::on_device() {
   return *on_device_;
 }
 
-int64_t Executor::reserve(const RunOptions& options) { return on_device().reserve_for(options); }
+int64_t Executor::reserve(const RunOptions& options, DeviceStream& stream) {
+  return on_device().reserve(options, stream);
+}
 
 void Executor::enqueue(const std::vector<Vector*>& vectors, const RunOptions& options, DeviceStream& stream,
                        DeviceFault* fault) {

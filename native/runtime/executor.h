@@ -38,9 +38,9 @@ class Executor {
   // vectors[slot]: one row for a shared slot, `members` rows for a varying one; null where the program needs none.
   // Throws INVALID_ARGUMENT (missing, wrong dtype, rows or size), OUT_OF_MEMORY, INDEX_OUT_OF_RANGE, ABORTED.
   RunStats run(const std::vector<Vector*>& vectors, const RunOptions& options);
-  // Of programs for a device: makes room for runs with these options. A recording of enqueue() may be replayed as long
-  // as the number that comes back is the same; while a stream records, room must have been made.
-  int64_t reserve(const RunOptions& options);
+  // Of programs for a device: makes room for runs on `stream` with these options. A recording of enqueue() may be
+  // replayed as long as the number that comes back is the same; while a stream records, room must have been made.
+  int64_t reserve(const RunOptions& options, DeviceStream& stream);
   // Puts a run on `stream` and does not wait. What its kernels find wrong in the data lies in `fault` (of the device,
   // zeroed by the caller) once the stream has come there; check_fault() makes an error of it.
   void enqueue(const std::vector<Vector*>& vectors, const RunOptions& options, DeviceStream& stream,

@@ -30,7 +30,7 @@ class DeviceBatchRunner final : public BatchRunner {
     stream_->step(task);
     RunOptions whole = options;
     whole.stop = nullptr;  // the caller stops between batches
-    Replay::Key key{program.executor, key_of(program.executor->reserve(whole)), key_of(options.members)};
+    Replay::Key key{program.executor, key_of(program.executor->reserve(whole, *stream_)), key_of(options.members)};
     for (const Vector* v : vectors) key.push_back(v ? v->row(0) : nullptr);
     for (const Addition& a : additions) key.push_back(a.sums->row(0));
     DeviceArray<DeviceFault>& fault = faults_.try_emplace(program.executor, device_, 1).first->second;

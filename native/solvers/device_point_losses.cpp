@@ -36,7 +36,7 @@ class DevicePointLosses final : public PointLosses {
     choose(who);
     points_.write(0, 0, count * points.size(), points.row(0));  // rows follow each other
     run_.members = count;
-    replay_.run({key_of(program_.executor->reserve(run_)), key_of(count)}, [&] {
+    replay_.run({key_of(program_.executor->reserve(run_, *stream_)), key_of(count)}, [&] {
       StepTask task{};
       task.members = count;
       task.place = place_.data();

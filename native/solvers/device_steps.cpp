@@ -42,7 +42,6 @@ class DeviceSteps final : public TrainSteps {
   DeviceFault* fault_of(const BatchProgram& program);
 
   const TrainOptions& o_;
-  const Device& device_;
   const int64_t members_;
   RunOptions run_;
   const std::unique_ptr<DeviceStream> stream_;
@@ -64,7 +63,6 @@ class DeviceSteps final : public TrainSteps {
 
 DeviceSteps::DeviceSteps(const TrainOptions& options, const Device& device)
     : o_(options),
-      device_(device),
       members_(options.params->rows()),
       run_(options.run),
       stream_(device.open_stream()),
@@ -85,6 +83,9 @@ DeviceSteps::DeviceSteps(const TrainOptions& options, const Device& device)
       replay_(*stream_) {
   // For its checks of layouts.
   Optimiser(o_.optimiser, *o_.params, *o_.velocity, o_.second_moment, o_.ranges);
+  for (const Vector* v : {o_.velocity, o_.second_moment, o_.average, o_.buffers})
+    if (v && v->device() != &device)
+      throw Error("INVALID_ARGUMENT", std::string("train: expected all rows of members on ") + device.name());
   run_.members = members_;
   run_.stop = nullptr;  // the loop stops between steps
   const int64_t parts = o_.clip > 0 ? (o_.params->size() + kNormPart - 1) / kNormPart : 0;
@@ -104,7 +105,6 @@ DeviceSteps::DeviceSteps(const TrainOptions& options, const Device& device)
   task_.params = rows_of(o_.params);
   task_.first = rows_of(o_.velocity);
   task_.second = rows_of(o_.second_moment);
-  // A population of one has one row, too, and it is that of member 0.
   task_.state = state_.data();
   task_.alive = alive_.data();
   task_.pieces = pieces_.data();
@@ -159,7 +159,7 @@ int64_t DeviceSteps::take(int64_t step, const std::vector<TrainBatch>& batches) 
     shuffle(batch.epoch);
     task_.next_place = {batch.epoch, batch.number, batch.first, step, batch.weight, begins};
     run(StepCode::set_place);
-    const int64_t room = batch.program->executor->reserve(run_);
+    const int64_t room = batch.program->executor->reserve(run_, *stream_);
     replay_.run({batch.program, key_of(room), key_of(begins), key_of(ends)}, [&] {
       take_batch(*batch.program, begins);
       if (ends) commit(*batch.program);

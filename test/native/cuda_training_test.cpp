@@ -290,6 +290,33 @@ TEST(cuda_training_waits_once_per_epoch_however_many_steps) {
   CHECK(three.losses_fall && long_epochs.losses_fall);
 }
 
+// What a program needs beside its vectors is not needed twice, and not kept for longer than there are programs.
+TEST(cuda_programs_work_in_one_arena) {
+  const size_t before = cuda_on_host::memory_in_use();
+  {
+    Regression first(kMembers, 30, 1), second(kMembers, 30, 1);
+    second.options.train = first.options.train;
+    train(first.options, nullptr);
+    const size_t one = cuda_on_host::memory_in_use();
+    train(second.options, nullptr);
+    CHECK(cuda_on_host::memory_in_use() == one + sizeof(DeviceFault));  // of the second program's executor
+    CHECK(bytes_of(*first.options.params) == bytes_of(*second.options.params));
+  }
+  CHECK(cuda_on_host::memory_in_use() == before);
+}
+
+TEST(cuda_training_refuses_rows_that_lie_elsewhere) {
+  Regression r(1, 30, 1);
+  r.options.velocity = r.vector(DType::f64, 1, 105, nullptr);
+  std::string code = "none";
+  try {
+    train(r.options, nullptr);
+  } catch (const Error& error) {
+    code = error.code();
+  }
+  CHECK(code == "INVALID_ARGUMENT");
+}
+
 // An error of the device in any of its calls is typed, and ends the training with whole members.
 TEST(cuda_training_errors_are_typed) {
   for (int calls = 1; calls < 200; calls += 7) {
