@@ -6,7 +6,9 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const fix = process.argv.includes('--fix');
-const native = ['native', 'bindings', 'test/native', 'bench/native'].flatMap((folder) => files(folder, /\.(cpp|h|cu|cuh)$/));
+const native = ['native', 'bindings', 'test/native', 'bench/native'].flatMap((folder) =>
+  files(folder, /\.(cpp|h|cu|cuh)$/),
+);
 
 const checks = [
   { name: 'oxlint', run: () => bin('oxlint', fix ? ['--fix'] : ['--deny-warnings']) },
