@@ -127,31 +127,26 @@ void DeviceExecutor::enqueue(const std::vector<Vector*>& vectors, const RunOptio
 }
 
 RunStats DeviceExecutor::run(const std::vector<Vector*>& vectors, const RunOptions& options) {
-  const int64_t chunk = choose_chunk(options, *stream_), members = program_.varying.empty() ? 0 : options.members;
-  const Target target{*stream_, static_cast<DeviceFault*>(fault_.data())};
-  RunStats stats;
-  Replay::Key key{key_of(arena_->generation()), key_of(members), key_of(chunk), nullptr};
+  const int64_t generation = reserve(options, *stream_), members = program_.varying.empty() ? 0 : options.members;
+  const auto fault = static_cast<DeviceFault*>(fault_.data());
+  Replay::Key key{key_of(generation), key_of(members), key_of(chunk_)};
   for (const Vector* v : vectors) key.push_back(v == nullptr ? nullptr : v->row(0));
-  const auto play = [&](const std::vector<Launch>& list, Chunk part, int64_t number) {
-    if (options.stop != nullptr && *options.stop) throw Error("ABORTED", "the run was aborted");
-    key[3] = key_of(number);
-    if (!list.empty()) replay_.run(key, [&] { issue(list, vectors, part, options, target); });
-  };
-  stream_->zero(fault_.data(), sizeof(DeviceFault));
+  if (options.stop != nullptr && *options.stop) throw Error("ABORTED", "the run was aborted");
+  stream_->zero(fault, sizeof(DeviceFault));
   try {
-    play(program_.shared, {0, 1}, 0);
-    for (int64_t first = 0; first < members; first += chunk)
-      play(program_.varying, {first, std::min(chunk, members - first)}, ++stats.chunks);
+    replay_.run(key, [&] { enqueue(vectors, options, *stream_, fault); });
   } catch (...) {
     finish_what_was_issued();
     throw;
   }
   report_fault();
 
+  RunStats stats;
+  stats.chunks = members > 0 ? (members + chunk_ - 1) / chunk_ : 0;
   stats.shared_launches = static_cast<int64_t>(program_.shared.size());
   stats.varying_launches = static_cast<int64_t>(program_.varying.size()) * stats.chunks;
-  stats.chunk_members = chunk;
-  stats.arena_bytes = bytes_for(chunk);
+  stats.chunk_members = chunk_;
+  stats.arena_bytes = bytes_for(chunk_);
   return stats;
 }
 
