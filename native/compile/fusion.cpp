@@ -145,7 +145,9 @@ Groups group_elementwise(const Graph& graph, const std::vector<NodeId>& live, co
     return {root, read};
   };
   for (NodeId id : live) {
-    if (!fuse || graph[id].op != Op::matmul || graph.shape(id).size() != 2) continue;
+    // A launch reads a single number before it begins, when there is no product yet.
+    if (!fuse || graph[id].op != Op::matmul || graph.shape(id).size() != 2 || element_count(graph.shape(id)) == 1)
+      continue;
     const auto [root, read] = only_read(id);
     if (root == kNone || !info(graph[root].op).elementwise || varies[root] != varies[id]) continue;
     if (reads[root].size() + 3 <= kMaxOperands) groups.products[root] = {id, read};

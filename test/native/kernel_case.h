@@ -54,6 +54,7 @@ inline Strides random_strides(const Shape& shape, bool broadcast = true) {
   return strides;
 }
 inline int64_t extent(const Shape& shape, const Strides& strides) {
+  if (element_count(shape) == 0) return 0;
   int64_t last = 0;
   for (size_t d = 0; d < shape.size(); ++d) last += (shape[d] - 1) * strides[d];
   return last + 1;

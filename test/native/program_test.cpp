@@ -275,6 +275,16 @@ TEST(vectors_count_their_bytes_and_their_users) {
   CHECK_CODE(Vector(DType::f64, 0, 1), "INVALID_ARGUMENT");
 }
 
+// A product of one number is read by a launch of its own.
+TEST(map_of_a_product_of_one_number) {
+  Graph g;
+  const int xs = g.add_slot("x", Kind::real, 6);
+  const NodeId x = g.leaf(xs, 0, {1, 6});
+  const NodeId y = g.add(Op::tanh, {g.add(Op::matmul, {x, x}, {{0, 1}, {}})});
+  Runner run{g, {{0.1, 0.2, 0.3, 0.1, 0.2, 0.3}}};
+  CHECK(std::fabs(run({y})[0][0] - std::tanh(0.28)) < 1e-15);
+}
+
 // A map that alone reads a product runs behind it, also where it sees the product in another shape; with a second
 // reader the product is a launch of its own. Both give the bits of the two launches.
 TEST(maps_behind_products) {
