@@ -1,10 +1,13 @@
-// A test harness of forty lines: TEST(name) { CHECK(...); CHECK_CLOSE(a, b, tolerance); } registers itself.
+// A small test harness: TEST(name) { CHECK(...); CHECK_CLOSE(a, b, tolerance); } registers itself.
 #pragma once
 #include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <string>
 #include <vector>
+
+#include "ir/error.h"
 
 namespace check {
 
@@ -25,6 +28,17 @@ struct Register {
 inline void fail(const char* file, int line, const char* what) {
   std::printf("%s:%d: %s\n", file, line, what);
   ++failures;
+}
+
+// The code of the Error that a call throws, or "none".
+template <typename Call>
+std::string code_of(const Call& call) {
+  try {
+    call();
+  } catch (const ptmz::Error& error) {
+    return error.code();
+  }
+  return "none";
 }
 
 // Runs the tests whose name contains one of the filters, or all.

@@ -16,16 +16,6 @@
 namespace ptmz {
 namespace {
 
-template <typename Call>
-std::string code_of(const Call& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  return "none";
-}
-
 RandomOps everything(int64_t channels) {
   RandomOps ops;
   for (Range& factor : ops.jitter.factors) factor = {0, 3};
@@ -75,19 +65,19 @@ TEST(neutral_factors_leave_an_image_as_it_is) {
 }
 
 TEST(operations_are_refused_where_there_are_no_such_colours) {
-  CHECK(code_of([] { check_random_ops(everything(3), 3, true); }) == "none");
-  CHECK(code_of([] { check_random_ops(everything(3), 3, false); }) == "INVALID_ARGUMENT");
-  CHECK(code_of([] { check_random_ops(everything(2), 2, true); }) == "INVALID_ARGUMENT");
-  CHECK(code_of([] { check_random_ops(everything(1), 3, true); }) == "INVALID_ARGUMENT");
+  CHECK(check::code_of([] { check_random_ops(everything(3), 3, true); }) == "none");
+  CHECK(check::code_of([] { check_random_ops(everything(3), 3, false); }) == "INVALID_ARGUMENT");
+  CHECK(check::code_of([] { check_random_ops(everything(2), 2, true); }) == "INVALID_ARGUMENT");
+  CHECK(check::code_of([] { check_random_ops(everything(1), 3, true); }) == "INVALID_ARGUMENT");
   RandomOps ops;
   ops.rand_augment = {1, 31, 31};
-  CHECK(code_of([&] { check_random_ops(ops, 3, true); }) == "INVALID_ARGUMENT");
+  CHECK(check::code_of([&] { check_random_ops(ops, 3, true); }) == "INVALID_ARGUMENT");
 }
 
 TEST(token_files_are_read_at_places_and_checked) {
   const std::string path = "/tmp/ptmz-tokens-" + std::to_string(getpid());
-  CHECK(code_of([&] { TokenFile("/nowhere/train.bin", 10); }) == "IO_ERROR");
-  CHECK(code_of([&] { TokenFile("/tmp", 10); }) == "IO_ERROR");
+  CHECK(check::code_of([&] { TokenFile("/nowhere/train.bin", 10); }) == "IO_ERROR");
+  CHECK(check::code_of([&] { TokenFile("/tmp", 10); }) == "IO_ERROR");
   const char bytes[] = {1, 0, 2, 0, 0, 1, 3, 0};
   std::ofstream(path, std::ios::binary).write(bytes, sizeof bytes);
   const TokenFile file(path, 257), narrow(path, 256);
@@ -95,9 +85,9 @@ TEST(token_files_are_read_at_places_and_checked) {
   file.read(1, 3, tokens);
   CHECK(file.count() == 4);
   CHECK(tokens[0] == 2 && tokens[1] == 256 && tokens[2] == 3);
-  CHECK(code_of([&] { narrow.read(1, 3, tokens); }) == "INDEX_OUT_OF_RANGE");
+  CHECK(check::code_of([&] { narrow.read(1, 3, tokens); }) == "INDEX_OUT_OF_RANGE");
   std::ofstream(path, std::ios::binary | std::ios::trunc).write(bytes, 2);
-  CHECK(code_of([&] { file.read(1, 3, tokens); }) == "IO_ERROR");
+  CHECK(check::code_of([&] { file.read(1, 3, tokens); }) == "IO_ERROR");
   std::remove(path.c_str());
 }
 

@@ -13,16 +13,6 @@
 namespace ptmz {
 namespace {
 
-template <typename Call>
-std::string code_of(const Call& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  return "none";
-}
-
 struct Samples {
   Vector images{DType::u8, 1, 3 * 2 * 2}, labels{DType::i32, 1, 3};
   Dataset data{&images, &labels, 3, 2, 2, {0.5, 0.25}, {0.5, 2}};
@@ -76,13 +66,13 @@ TEST(gather_normalises_by_channel) {
 
 TEST(datasets_are_checked) {
   Samples s;
-  CHECK(code_of([&] { check_labels(s.data, "data", 3); }) == "none");
-  CHECK(code_of([&] { check_labels(s.data, "data", 2); }) == "INDEX_OUT_OF_RANGE");
+  CHECK(check::code_of([&] { check_labels(s.data, "data", 3); }) == "none");
+  CHECK(check::code_of([&] { check_labels(s.data, "data", 2); }) == "INDEX_OUT_OF_RANGE");
   s.data.count = 4;
-  CHECK(code_of([&] { check_layout(s.data); }) == "INVALID_ARGUMENT");
+  CHECK(check::code_of([&] { check_layout(s.data); }) == "INVALID_ARGUMENT");
   s.data.count = 3;
   s.data.mean.pop_back();
-  CHECK(code_of([&] { Normaliser normaliser(s.data); }) == "INVALID_ARGUMENT");
+  CHECK(check::code_of([&] { Normaliser normaliser(s.data); }) == "INVALID_ARGUMENT");
 }
 
 TEST(sgd_leaves_padding_and_members_that_diverge) {
@@ -103,7 +93,7 @@ TEST(sgd_leaves_padding_and_members_that_diverge) {
   CHECK(params.as<float>(0)[10] == 1 && params.as<float>(0)[63] == 1);
   CHECK(params.as<float>(1)[0] == 1 && velocity.as<float>(1)[0] == 0 && params.as<float>(2)[0] == 1);
   const auto code = [&](OptimiserKind kind, Vector* second, int64_t end) {
-    return code_of([&] { Optimiser({kind}, params, velocity, second, {{0, end, true}}); });
+    return check::code_of([&] { Optimiser({kind}, params, velocity, second, {{0, end, true}}); });
   };
   CHECK(code(OptimiserKind::sgd, nullptr, kSize + 1) == "INVALID_ARGUMENT");
   CHECK(code(OptimiserKind::adamw, nullptr, kSize) == "INVALID_ARGUMENT");
