@@ -33,7 +33,7 @@ class StepWorkload:
     def measure(self, milliseconds):
         return best_of(milliseconds, repeated(self.step))
 
-    def check(self, count):
+    def check(self, steps):
         """Losses of so many first steps, one list per step with one member each."""
         step = self.make()
-        return [[step().item()] for _ in range(count)]
+        return [[step().item()] for _ in range(steps)]
