@@ -4,6 +4,15 @@
 #include <iterator>
 
 namespace ptmz {
+namespace {
+
+double elements(const Launch& l, int begin, int end) {
+  double count = 1;
+  for (int d = begin; d < end; ++d) count *= static_cast<double>(l.shape[d]);
+  return count;
+}
+
+}  // namespace
 
 const char* name(LaunchCode code) {
   static const char* const names[] = {"map",
@@ -36,6 +45,25 @@ const char* name(LaunchCode code) {
                                       "attention_backward"};
   static_assert(std::size(names) == static_cast<size_t>(LaunchCode::count));
   return names[static_cast<int>(code)];
+}
+
+double flops_of(const Launch& l) {
+  switch (l.code) {
+    case LaunchCode::matmul:
+      return 2 * elements(l, 0, l.rank);
+    case LaunchCode::conv2d:
+    case LaunchCode::conv2d_input:
+    case LaunchCode::conv2d_weight:
+      return 2 * elements(l, 0, 2) * elements(l, 4, 7) / static_cast<double>(l.ints[6]) *
+             static_cast<double>(l.ints[9] * l.ints[10]);
+    default:
+      return 0;
+  }
+}
+
+double work_of(const Launch& l) {
+  const double flops = flops_of(l);
+  return flops > 0 ? flops : 30 * elements(l, 0, l.rank);
 }
 
 }  // namespace ptmz

@@ -86,4 +86,9 @@ struct Launch {
   int64_t blocks, scratch_bytes;
 };
 
+// Multiply-adds count as two; only contractions have enough of them to be compared with a peak, others give 0.
+double flops_of(const Launch& launch);
+// The same for all launches, where an element of the others costs what 30 operations of a contraction do.
+double work_of(const Launch& launch);
+
 }  // namespace ptmz

@@ -12,6 +12,17 @@
 namespace ptmz {
 namespace {
 
+// Work of a mean launch below which threads do not share launches: what these read and write has to travel between the
+// cores. All launches of a program are shared or none, so that a thread finds its own part of what it wrote before.
+constexpr double kLeastSharedWork = 6e5;
+
+bool shares_launches(const Program& program) {
+  double work = 0;
+  for (const auto* launches : {&program.shared, &program.varying})
+    for (const Launch& l : *launches) work += work_of(l);
+  return work >= kLeastSharedWork * static_cast<double>(program.shared.size() + program.varying.size());
+}
+
 struct Walk {
   const Program& program;
   const std::vector<Vector*>& vectors;
@@ -93,7 +104,8 @@ void check(const Program& program, const std::vector<Vector*>& vectors, int64_t 
 
 }  // namespace
 
-Executor::Executor(std::shared_ptr<const Program> program) : program_(std::move(program)) {}
+Executor::Executor(std::shared_ptr<const Program> program)
+    : program_(std::move(program)), shares_(shares_launches(*program_)) {}
 Executor::~Executor() = default;
 Executor::Executor(Executor&&) noexcept = default;
 
@@ -127,7 +139,7 @@ RunStats Executor::run(const std::vector<Vector*>& vectors, const RunOptions& op
                   static_cast<char*>(shared_arena_.data()),
                   static_cast<char*>(member_arenas_.data()),
                   static_cast<char*>(scratch_.data())};
-  for (const Launch& l : program.shared) walk.launch(l, 0, 0, threads, 0);
+  for (const Launch& l : program.shared) walk.launch(l, 0, 0, shares_ ? threads : 1, 0);
   if (chunk > 0) {
     // Whole waves of `chunk` members side by side; what is left over shares the threads among fewer members.
     const int64_t members = options.members;
@@ -136,7 +148,7 @@ RunStats Executor::run(const std::vector<Vector*>& vectors, const RunOptions& op
       const bool waves = left >= chunk;
       const int64_t count = waves ? left / chunk * chunk : left;
       const int side_by_side = static_cast<int>(std::min(count, chunk));
-      const int inner = std::max(1, threads / side_by_side);
+      const int inner = shares_ ? std::max(1, threads / side_by_side) : 1;
       parallel_for(side_by_side, count,
                    [&](int64_t i, int worker) { walk.member(first + i, worker, inner, worker * inner); });
       first += count;

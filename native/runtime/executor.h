@@ -51,6 +51,7 @@ class Executor {
   DeviceExecutor& on_device();
   int64_t held_bytes() const;  // arenas and scratch
   std::shared_ptr<const Program> program_;
+  bool shares_;  // whether threads share a launch
   Buffer shared_arena_, member_arenas_, scratch_;
   std::unique_ptr<DeviceExecutor> on_device_;  // of programs compiled for a device; made by the first run
 };

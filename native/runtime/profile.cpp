@@ -46,26 +46,6 @@ void print() {
   }
 }
 
-// Multiply-adds count as two; only contractions have enough of them to be compared with a peak.
-double flops_of(const Launch& l) {
-  const auto product = [&](int begin, int end) {
-    double count = 1;
-    for (int d = begin; d < end; ++d) count *= static_cast<double>(l.shape[d]);
-    return count;
-  };
-  switch (l.code) {
-    case LaunchCode::matmul:
-      return 2 * product(0, l.rank);
-    case LaunchCode::conv2d:
-    case LaunchCode::conv2d_input:
-    case LaunchCode::conv2d_weight:
-      return 2 * product(0, 2) * product(4, 7) / static_cast<double>(l.ints[6]) *
-             static_cast<double>(l.ints[9] * l.ints[10]);
-    default:
-      return 0;
-  }
-}
-
 std::string label(const Program& program, const Launch& l) {
   std::string out = name(l.code);
   if (l.instr_count > 0) {
