@@ -9,12 +9,12 @@ import { parseArgs } from 'node:util';
 import { formatTable } from '../dist/cli/table.js';
 import { describeMachine } from './machine.mjs';
 import { integer } from './options.mjs';
+import { levels, numberIn, numbersOf, sizes, withNumbers } from './tuning.mjs';
 
 const { build, cmakeOptions } = createRequire(import.meta.url)('../scripts/build-native.cjs');
 // One folder for all runs: the path of the header is part of what a build tree is made for.
 const folder = fileURLToPath(new URL('../build-cmake/tuning', import.meta.url));
 const header = fileURLToPath(new URL('../native/backend/cpu/tuning.h', import.meta.url));
-const levels = ['avx512', 'avx2', 'portable'];
 
 const help = `npm run tune -- [options]
 
@@ -31,40 +31,9 @@ Examples:
   npm run tune -- --only tile,window
   npm run tune -- --write --json bench/results/tune.json`;
 
-/** What is tried together: each candidate sets numbers of tuning.h; `perLevel` ones are chosen for every SIMD level alone. */
-const sizes = {
-  channels: { perLevel: true, candidates: [4, 5, 6, 8].map((kChannels) => ({ kChannels })) },
-  tile: {
-    perLevel: true,
-    candidates: [
-      { kOutputs: 4, kInputs: 2 },
-      { kOutputs: 4, kInputs: 4 },
-      { kOutputs: 4, kInputs: 6 },
-      { kOutputs: 6, kInputs: 4 },
-    ],
-  },
-  window: { candidates: [192, 384, 768].map((k) => ({ kWindowBytes: k * 1024 })) },
-  pixels: { candidates: [32, 64, 96].map((k) => ({ kTileBytes: k * 1024 })) },
-  accumulators: { candidates: [128, 256, 512].map((k) => ({ kAccumulatorBytes: k * 1024 })) },
-  planes: { candidates: [4, 8, 16].map((kFewPlanes) => ({ kFewPlanes })) },
-};
 /** A gain below this is taken for noise. */
 const least = 0.015;
 
-const capitalised = { avx512: 'Avx512', avx2: 'Avx2', portable: 'Portable' };
-const named = (candidate, level) =>
-  Object.fromEntries(Object.entries(candidate).map(([name, value]) => [`${name}${capitalised[level]}`, value]));
-
-/** The header's text with these numbers in it. */
-function withNumbers(text, numbers) {
-  return Object.entries(numbers).reduce((current, [name, value]) => {
-    const place = new RegExp(`(constexpr \\w+ ${name} = )\\d+;`);
-    if (!place.test(current)) throw new Error(`tuning.h has no ${name}`);
-    return current.replace(place, `$1${value};`);
-  }, text);
-}
-
-const numberIn = (text, name) => Number(new RegExp(`constexpr \\w+ ${name} = (\\d+);`).exec(text)?.[1]);
 const describe = (candidate) => Object.values(candidate).join(' x ');
 
 /** Builds the timing program with a header of its own and keeps a copy. */
@@ -130,12 +99,11 @@ function options() {
 /** Times all candidates of one size; gives the numbers to change and a row per candidate and level. */
 async function tune(name, text, available, { time, rounds }) {
   const { perLevel = false, candidates } = sizes[name];
-  const numbersOf = (candidate, level) => (perLevel ? named(candidate, level) : candidate);
   const isCurrent = (candidate, level) =>
-    Object.entries(numbersOf(candidate, level)).every(([key, value]) => numberIn(text, key) === value);
+    Object.entries(numbersOf(name, candidate, level)).every(([key, value]) => numberIn(text, key) === value);
   const programs = [];
   for (const [i, candidate] of candidates.entries()) {
-    const numbers = Object.assign({}, ...levels.map((level) => numbersOf(candidate, level)));
+    const numbers = Object.assign({}, ...levels.map((level) => numbersOf(name, candidate, level)));
     programs.push(await compile(withNumbers(text, numbers), `${name}${i}`));
     process.stderr.write(`${name}: built ${describe(candidate)}\n`);
   }
@@ -153,7 +121,7 @@ async function tune(name, text, available, { time, rounds }) {
     );
     const best = gains.indexOf(Math.max(...gains));
     if (gains[best] > 1 + least && !over.every((level) => isCurrent(candidates[best], level)))
-      for (const level of over) Object.assign(changed, numbersOf(candidates[best], level));
+      for (const level of over) Object.assign(changed, numbersOf(name, candidates[best], level));
   };
   if (perLevel) available.forEach((level) => choose([level]));
   else choose(available);

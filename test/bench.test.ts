@@ -11,6 +11,7 @@ import { findPython } from '../bench/peer.mjs';
 import { race } from '../bench/race.mjs';
 import { hessianFlops, resnetWork, trainingFlops } from '../bench/resnet-work.mjs';
 import { gpt2Flops, vitFlops } from '../bench/transformer-work.mjs';
+import { levels, numberIn, numbersOf, sizes, withNumbers } from '../bench/tuning.mjs';
 import { pinnFlops } from '../bench/workloads/pinn.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -76,6 +77,34 @@ describe('nominal work of transformers', () => {
   });
 
   it('PINN: 556 points, and the 100 inside once more', () => expect(pinnFlops()).toBe(6 * 7650 * (556 + 100)));
+});
+
+describe('tuning', () => {
+  const header = readFileSync(new URL('../native/backend/cpu/tuning.h', import.meta.url), 'utf8');
+
+  it('every number that is tried is in the table, and what the table holds is tried', () => {
+    const set = new Set<string>();
+    for (const [size, { candidates }] of Object.entries(sizes))
+      for (const level of levels) {
+        const tried = candidates.map((candidate) => numbersOf(size, candidate, level));
+        for (const numbers of tried) {
+          const text = withNumbers(header, numbers);
+          for (const [name, value] of Object.entries(numbers)) {
+            expect(numberIn(text, name)).toBe(value);
+            set.add(name);
+          }
+        }
+        const current = Object.fromEntries(Object.keys(tried[0]!).map((name) => [name, numberIn(header, name)]));
+        expect(tried).toContainEqual(current);
+      }
+    expect([...header.matchAll(/constexpr \w+ (\w+) = \d+;/g)].map((match) => match[1]).sort()).toEqual(
+      [...set].sort(),
+    );
+  });
+
+  it('a number that the table does not have is an error', () => {
+    expect(() => withNumbers(header, { kNone: 1 })).toThrow('tuning.h has no kNone');
+  });
 });
 
 describe('options', () => {
