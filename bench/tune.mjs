@@ -18,7 +18,7 @@ const header = fileURLToPath(new URL('../native/backend/cpu/tuning.h', import.me
 
 const help = `npm run tune -- [options]
 
-Times convolutions with other sizes of tiles and blocks, and prints the best. Takes about half an hour on 2 cores.
+Times convolutions with other sizes of tiles and blocks, and prints the best, and on the way how long it will still take.
 
   --only A,B      sizes to look at; default: all of ${'`--list`'}
   --write         write the best into native/backend/cpu/tuning.h

@@ -149,9 +149,8 @@ static inline void zero(void* data, int64_t bytes) { __builtin_memset(data, 0, b
 
 constexpr int64_t kFirst = 1, kLast = 2;  // pixels of a row of which a tap may lie outside
 
-// Whether to read planes where they lie rather than copy them with zeros around. A copy costs as much as two or three
-// channels of output. With many large planes it is worth that: they are often a power of two apart, and then evict each
-// other from a cache, which the copies do not.
+// Whether to read planes where they lie rather than copy them. With many large planes a copy pays: they are often a
+// power of two apart, and then evict each other from a cache, which the copies do not.
 static inline bool reads_planes(int64_t channels, int64_t plane_bytes) {
   return channels <= kFewPlanes || channels * plane_bytes <= 128 * 1024;
 }
