@@ -8,10 +8,12 @@ namespace ptmz {
 inline constexpr int kLaunchRank = 8;
 inline constexpr int kMaxOperands = 16;
 inline constexpr int kMaxInstrs = 48;  // of one launch; registers are 8 bit, and a longer chain gains nothing
-inline constexpr int kLanesInt = 11;   // of a convolution's ints: its lanes, see compile/view.h
+inline constexpr int kLanesInt = 11;   // of the ints of what has images in lanes: their number, see compile/view.h
 // Of the ints of conv2d_weight and layer_norm_backward_sums: partial results in the output, one for each part of the
 // images or rows; 0: 1.
 inline constexpr int kPartsInt = 12;
+// Of a batch norm's ints: images of the last set, where these are fewer than its lanes; 0: it is full.
+inline constexpr int kTailInt = 13;
 
 enum class DType : uint8_t { f32, f64, i32, u8 };
 
@@ -23,7 +25,7 @@ enum class LaunchCode : int32_t {
   argmax,
   iota,
   random,
-  to_lanes,    // (N,K) -> (N/lanes,K,lanes)
+  to_lanes,    // (N,K) -> (sets,K,lanes), the last image again in the lanes that are left
   from_lanes,  // and back
   matmul,
   conv2d,

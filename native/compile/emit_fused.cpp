@@ -23,12 +23,15 @@ void emit_batch_norm(Emitter& e, NodeId id, LaunchCode code, unsigned whole) {
     inputs.push_back(!(whole >> i & 1) ? e.readable(input) : lanes > 0 ? e.in_lanes(input, lanes) : e.dense(input));
   }
   const Shape& s = e.graph.shape(n.inputs[0]);
-  const int64_t outer = lanes > 0 ? s[0] / lanes : s[0];
+  const int64_t outer = lanes > 0 ? set_count(s[0], lanes) : s[0];
   const bool per_channel = code == LaunchCode::batch_statistics || code == LaunchCode::batch_norm_backward_sums;
-  Launch l = e.begin(code, id, e.varies[id], {outer, s[1], element_count(s) / (outer * s[1])});
+  const int64_t pixels = element_count(s) / (s[0] * s[1]);
+  Launch l = e.begin(code, id, e.varies[id], {outer, s[1], pixels * std::max<int64_t>(1, lanes)});
   Emitter::operand(l, e.target(id, per_channel ? 0 : lanes));
   for (const View& v : inputs) Emitter::operand(l, v);
   copy_attributes(l, n);
+  l.ints[kLanesInt] = lanes;
+  l.ints[kTailInt] = lanes > 0 ? s[0] % lanes : 0;
   e.finish(l);
 }
 

@@ -14,11 +14,26 @@ int64_t lanes_of_group(Emitter& e, const std::vector<NodeId>& members, NodeId re
   return lanes;
 }
 
+// How a launch sees what its group reads: along `axes`, or as it is; in lanes, all sets or a slice of them; or behind a
+// matrix product, which is register 0, in that one's shape.
+struct Reading {
+  const std::vector<int64_t>* axes = nullptr;
+  int64_t lanes = 0;
+  const std::vector<int64_t>* slice = nullptr;  // of (sets,C,H,W,lanes), as sliced() takes it
+  const Groups::Product* product = nullptr;
+};
+
+View read(Emitter& e, NodeId id, const Reading& how) {
+  if (how.product) return *reshaped(e.view(id), e.graph.shape(how.product->node));
+  if (how.lanes == 0) return e.view(id);
+  const View v = e.split_view(id, how.lanes);
+  return how.slice ? sliced(v, *how.slice) : v;
+}
+
 // Appends the group's instructions; `l` gets one operand per value read from outside. Returns the result's register.
 // Temporaries take the lowest free register, so that a long chain keeps few blocks in the first-level cache.
-// Behind a matrix product, which is register 0, operands are seen in its shape.
-void emit_group(Emitter& e, Launch& l, const std::vector<NodeId>& members, NodeId result, int64_t lanes,
-                const std::vector<int64_t>* axes, const Groups::Product* product = nullptr) {
+void emit_group(Emitter& e, Launch& l, const std::vector<NodeId>& members, NodeId result, const Reading& how) {
+  const Groups::Product* product = how.product;
   std::map<NodeId, int> reads, last_use;
   std::vector<NodeId> order;
   if (product) order.push_back(product->read), reads[product->read] = 0;
@@ -32,10 +47,8 @@ void emit_group(Emitter& e, Launch& l, const std::vector<NodeId>& members, NodeI
   if (members.empty()) order.push_back(result), reads[result] = 0;
   for (NodeId i : order) {
     if (product && i == product->read) continue;
-    const View v = product     ? *reshaped(e.view(i), e.graph.shape(product->node))
-                   : lanes > 0 ? e.split_view(i, lanes)
-                               : e.view(i);
-    axes ? Emitter::operand(l, v, *axes) : Emitter::operand(l, v);
+    const View v = read(e, i, how);
+    how.axes ? Emitter::operand(l, v, *how.axes) : Emitter::operand(l, v);
   }
 
   std::map<NodeId, int> where = reads;
@@ -96,7 +109,7 @@ bool emit_behind_product(Emitter& e, NodeId id, const std::vector<NodeId>& membe
   Launch l = matmul_launch(e, product.node, *reshaped(e.target(id), shape));
   l.node = id;
   const std::vector<int64_t> axes{0, 1};
-  emit_group(e, l, members, id, 0, &axes, &product);
+  emit_group(e, l, members, id, {.axes = &axes, .product = &product});
   e.finish(l);
   return true;
 }
@@ -114,55 +127,107 @@ void emit_map(Emitter& e, NodeId id) {
   const View out = lanes > 0 ? split(to, lanes) : to;
   Launch l = e.begin(LaunchCode::map, id, e.varies[id], out.shape);
   Emitter::operand(l, out);
-  emit_group(e, l, members, id, lanes, nullptr);
+  emit_group(e, l, members, id, {.lanes = lanes});
   collapse(l);
   e.finish(l);
 }
 
-// Iteration space of a reduction: kept axes in the order of the output, then reduced ones.
+namespace {
+
+// Which axes of (sets,C,H,W,lanes), or of a plain tensor, a reduction walks: kept ones in the order of the output, then
+// reduced ones.
+struct ReducedAxes {
+  std::vector<int64_t> order;
+  int32_t kept;
+  bool images;  // whether images are joined
+};
+ReducedAxes reduced_axes(const Node& n, size_t rank, int64_t lanes) {
+  std::vector<bool> reduced(rank);
+  for (int64_t axis : n.attrs.ints) reduced[axis] = true;
+  std::vector<int64_t> all;
+  for (size_t d = 0; d < rank; ++d) all.push_back(static_cast<int64_t>(d));
+  if (lanes > 0) {
+    reduced.push_back(reduced[0]);
+    // Images lie next to each other in a plain output, and pixels of an image in the lanes of the input.
+    all = reduced[0] ? std::vector<int64_t>{0, 1, 2, 3, 4} : std::vector<int64_t>{0, 4, 1, 2, 3};
+  }
+  ReducedAxes axes{};
+  axes.images = rank > 0 && reduced[0];
+  for (int pass = 0; pass < 2; ++pass) {
+    for (int64_t d : all)
+      if (reduced[d] == (pass == 1)) axes.order.push_back(d);
+  }
+  axes.kept = static_cast<int32_t>(std::count(reduced.begin(), reduced.end(), false));
+  return axes;
+}
+
+// One launch that reduces what `how` reads of (`walked`) into `out`, which has an axis for each of these.
+void emit_reduction(Emitter& e, NodeId id, const View& out, const Shape& walked, const ReducedAxes& axes,
+                    const std::vector<NodeId>& members, const Reading& how) {
+  const Node& n = e.graph[id];
+  Shape space;
+  for (int64_t d : axes.order) space.push_back(walked[d]);
+  const LaunchCode code = n.op == Op::sum   ? LaunchCode::reduce_sum
+                          : n.op == Op::max ? LaunchCode::reduce_max
+                                            : LaunchCode::argmax;
+  Launch l = e.begin(code, id, e.varies[id], space);
+  l.kept_rank = axes.kept;
+  Emitter::operand(l, out, axes.order);
+  for (int32_t d = l.kept_rank; d < l.rank; ++d) l.operands[0].strides[d] = 0;
+  if (n.op == Op::argmax) {
+    Emitter::operand(l, e.view(n.inputs[0]), axes.order);
+  } else {
+    emit_group(e, l, members, n.inputs[0], how);
+  }
+  collapse(l);
+  l.column = innermost_is_kept(l);
+  e.finish(l);
+}
+
+// Where the last set has lanes without an image: the full sets are one launch, the images of the last one another.
+void emit_reduction_with_tail(Emitter& e, NodeId id, const View& to, const Shape& full, const ReducedAxes& axes,
+                              const std::vector<NodeId>& members, int64_t lanes) {
+  const int64_t sets = full[0] / lanes, tail = full[0] % lanes;
+  // If images are joined, each launch has its own part of the result.
+  const bool parts = axes.images && sets > 0;
+  const View partial = parts ? e.new_value({2, element_count(to.shape)}, false, to.varies) : to;
+  for (const int64_t part : {0, 1}) {
+    const int64_t first = part * sets, count = part == 0 ? sets : 1, width = part == 0 ? lanes : tail;
+    if (count == 0) continue;
+    const Shape walked{count, full[1], full[2], full[3], width};
+    const std::vector<int64_t> slice{first, 0, 0, 0, 0, first + count, full[1], full[2], full[3], width, 1, 1, 1, 1, 1};
+    View out = to;
+    if (parts) {
+      out = sliced(partial, {part, 0, part + 1, partial.shape[1], 1, 1});
+      out.shape = to.shape;
+      out.strides = dense_strides(to.shape);
+    }
+    out = split(out, lanes);
+    if (!axes.images) out = sliced(out, slice);
+    emit_reduction(e, id, out, walked, axes, members, {.axes = &axes.order, .lanes = lanes, .slice = &slice});
+  }
+  if (parts) e.sum_parts(id, to, partial);
+}
+
+}  // namespace
+
 void emit_reduce(Emitter& e, NodeId id) {
   const Node& n = e.graph[id];
   const auto found = e.groups.members.find(id);
   const std::vector<NodeId> members = found == e.groups.members.end() ? std::vector<NodeId>{} : found->second;
   const int64_t lanes = n.op == Op::argmax ? 0 : lanes_of_group(e, members, n.inputs[0]);
-  const View to = e.target(id);
-  const View out = lanes > 0 ? split(to, lanes) : to;
   const Shape& full = e.graph.shape(n.inputs[0]);
-  std::vector<bool> reduced(full.size());
-  for (int64_t axis : n.attrs.ints) reduced[axis] = true;
-  Shape walked = full;
-  std::vector<int64_t> order;
-  for (size_t d = 0; d < full.size(); ++d) order.push_back(static_cast<int64_t>(d));
-  if (lanes > 0) {
-    reduced.push_back(reduced[0]);
-    walked[0] /= lanes;
-    walked.push_back(lanes);
-    // Images lie next to each other in a plain output, and pixels of an image in the lanes of the input.
-    order = reduced[0] ? std::vector<int64_t>{0, 1, 2, 3, 4} : std::vector<int64_t>{0, 4, 1, 2, 3};
-  }
-  std::vector<int64_t> axes;
-  Shape space;
-  for (int pass = 0; pass < 2; ++pass)
-    for (int64_t d : order)
-      if (reduced[d] == (pass == 1)) {
-        axes.push_back(d);
-        space.push_back(walked[d]);
-      }
-  const LaunchCode code = n.op == Op::sum   ? LaunchCode::reduce_sum
-                          : n.op == Op::max ? LaunchCode::reduce_max
-                                            : LaunchCode::argmax;
-  Launch l = e.begin(code, id, e.varies[id], space);
-  l.kept_rank = static_cast<int32_t>(std::count(reduced.begin(), reduced.end(), false));
-  Emitter::operand(l, out, axes);
-  for (int32_t d = l.kept_rank; d < l.rank; ++d) l.operands[0].strides[d] = 0;
-  if (n.op == Op::argmax) {
-    Emitter::operand(l, e.view(n.inputs[0]), axes);
+  const ReducedAxes axes = reduced_axes(n, full.size(), lanes);
+  const View to = e.target(id);
+  if (lanes == 0) {
+    emit_reduction(e, id, to, full, axes, members, {.axes = &axes.order});
+  } else if (full[0] % lanes != 0 && !(n.op == Op::max && axes.images)) {
+    emit_reduction_with_tail(e, id, to, full, axes, members, lanes);
   } else {
-    emit_group(e, l, members, n.inputs[0], lanes, &axes);
+    // An image that is repeated changes no maximum.
+    const Shape walked{set_count(full[0], lanes), full[1], full[2], full[3], lanes};
+    emit_reduction(e, id, split(to, lanes), walked, axes, members, {.axes = &axes.order, .lanes = lanes});
   }
-  collapse(l);
-  l.column = innermost_is_kept(l);
-  e.finish(l);
 }
 
 }  // namespace ptmz

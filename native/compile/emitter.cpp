@@ -10,20 +10,19 @@ Emitter::Emitter(const Graph& g, const Groups& members, const std::vector<bool>&
   for (const Output& o : outputs) places_[o.node].push_back(o);
 }
 
-View Emitter::new_value(const Shape& shape, bool is_index, bool varies) {
-  const int64_t bytes = element_count(shape) * (is_index ? 4 : real == DType::f64 ? 8 : 4);
+View Emitter::new_value(const Shape& shape, bool is_index, bool varies, int64_t lanes) {
+  Shape stored = shape;
+  if (lanes > 0) stored[0] = set_count(shape[0], lanes) * lanes;
+  const int64_t bytes = element_count(stored) * (is_index ? 4 : real == DType::f64 ? 8 : 4);
   out_.values.push_back({bytes, varies});
-  return {kFirstValue + static_cast<int32_t>(out_.values.size()) - 1, varies, is_index, 0, shape, dense_strides(shape)};
+  const int32_t buffer = kFirstValue + static_cast<int32_t>(out_.values.size()) - 1;
+  return {buffer, varies, is_index, 0, shape, dense_strides(shape), 0, lanes};
 }
 
 View Emitter::target(NodeId id, int64_t lanes) {
   const Node& n = graph[id];
   const bool varies = this->varies[id];
-  if (lanes > 0) {
-    View view = new_value(n.shape, false, varies);
-    view.lanes = lanes;
-    return views_[id] = view;
-  }
+  if (lanes > 0) return views_[id] = new_value(n.shape, false, varies, lanes);
   const auto places = places_.find(id);
   if (places != places_.end())
     for (Output& o : places->second) {
@@ -45,8 +44,7 @@ View Emitter::in_lanes(NodeId id, int64_t lanes) {
   const auto found = lane_copies_.find(id);
   if (found != lane_copies_.end()) return found->second;
   const View source = dense(id);
-  View copy = new_value(source.shape, false, source.varies);
-  copy.lanes = lanes;
+  const View copy = new_value(source.shape, false, source.varies, lanes);
   reorder(LaunchCode::to_lanes, id, copy, source, lanes);
   return lane_copies_[id] = copy;
 }
@@ -56,7 +54,8 @@ View Emitter::split_view(NodeId id, int64_t lanes) {
   const View& plain = view(id);
   bool whole = plain.buffer >= 0;
   for (size_t d = 0; d < plain.shape.size(); ++d) whole = whole && (plain.shape[d] == 1 || plain.strides[d] != 0);
-  return split(whole ? in_lanes(id, lanes) : plain, lanes);
+  const bool leaves = plain.shape[0] % lanes != 0 && plain.strides[0] != 0;
+  return split(whole || leaves ? in_lanes(id, lanes) : plain, lanes);
 }
 
 const View& Emitter::view(NodeId id) {

@@ -20,7 +20,7 @@ class Emitter {
 
   // ---- values and views
 
-  View new_value(const Shape& shape, bool is_index, bool varies);
+  View new_value(const Shape& shape, bool is_index, bool varies, int64_t lanes = 0);
   // Where a launch that computes node `id` densely should write: its output slot if it can, else a new value.
   View target(NodeId id, int64_t lanes = 0);
   // Where and how the value of `id` can be read by strides.
@@ -33,7 +33,7 @@ class Emitter {
   int64_t lanes_of(NodeId id) const;
   // The value of `id` in lanes: itself, or a copy made once.
   View in_lanes(NodeId id, int64_t lanes);
-  // The value of `id` for a launch over (N/lanes,C,H,W,lanes). Whole tensors come in lanes, broadcasts as they are.
+  // The value of `id` for a launch over (sets,C,H,W,lanes). Whole tensors come in lanes, broadcasts as they are.
   View split_view(NodeId id, int64_t lanes);
 
   // ---- launches

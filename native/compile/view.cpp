@@ -85,16 +85,15 @@ std::optional<View> reshaped(const View& view, const Shape& shape) {
 }
 
 int64_t lanes_for(const Shape& images, DType real) {
-  // A full vector of 64 bytes, or for few images two pixels in one.
+  // A full vector of 64 bytes, or two pixels in one where that leaves fewer lanes without an image.
   if (images.size() != 4 || images[0] == 0) return 0;
-  if (real == DType::f32 && images[0] % 16 == 0) return 16;
-  return images[0] % 8 == 0 ? 8 : 0;
+  return real == DType::f32 && 2 * set_count(images[0], 16) == set_count(images[0], 8) ? 16 : 8;
 }
 
 View split(const View& view, int64_t lanes) {
   View out = view;
   out.lanes = 0;
-  out.shape = {view.shape[0] / lanes, view.shape[1], view.shape[2], view.shape[3], lanes};
+  out.shape = {set_count(view.shape[0], lanes), view.shape[1], view.shape[2], view.shape[3], lanes};
   out.strides = {view.strides[0] * lanes, view.strides[1], view.strides[2], view.strides[3], view.strides[0]};
   if (view.lanes > 0) out.strides = dense_strides(out.shape);
   return out;

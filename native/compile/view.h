@@ -13,7 +13,8 @@ struct View {
   int64_t offset = 0;
   Shape shape, strides;
   double value = 0;
-  // 0: plain, addressed by strides. Else memory is [N/lanes][C][H][W][lanes], dense: images in the SIMD lanes.
+  // 0: plain, addressed by strides. Else memory is [sets][C][H][W][lanes], dense: images in the SIMD lanes. Lanes that
+  // the last set has no images for repeat the last image, so that they are finite wherever the images are.
   int64_t lanes = 0;
 };
 
@@ -28,7 +29,10 @@ std::optional<View> reshaped(const View& view, const Shape& shape);
 
 // The lanes that images (N,C,H,W) are kept in by the convolutions and by what follows them; 0: none.
 int64_t lanes_for(const Shape& images, DType real);
-// (N,C,H,W) as (N/lanes,C,H,W,lanes), of a plain view or of one in these lanes.
+// Sets of lanes that hold `images`.
+inline int64_t set_count(int64_t images, int64_t lanes) { return (images + lanes - 1) / lanes; }
+// (N,C,H,W) as (sets,C,H,W,lanes), of a plain view or of one in these lanes. Of a plain one whose N they do not divide
+// the end lies outside.
 View split(const View& view, int64_t lanes);
 
 // A launch's iteration space: drops axes of size 1 and merges neighbours that every operand walks as one, within

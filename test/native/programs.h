@@ -19,6 +19,7 @@ struct Runner {
   bool fuse = true;
   DType real = DType::f64;
   RunOptions options = {};
+  const Backend& backend = cpu_backend();
   std::shared_ptr<Program> program = nullptr;
   RunStats stats = {};
 
@@ -29,7 +30,7 @@ struct Runner {
       outputs.push_back(
           {nodes[i], graph.add_slot("out" + std::to_string(graph.slots().size()), n.kind, element_count(n.shape)), 0});
     }
-    program = compile(graph, outputs, {real, varying, fuse}, cpu_backend());
+    program = compile(graph, outputs, {real, varying, fuse}, backend);
     std::vector<std::unique_ptr<Vector>> owned(program->slots.size());
     std::vector<Vector*> vectors(owned.size());
     for (size_t s = 0; s < owned.size(); ++s) {

@@ -82,7 +82,8 @@ static inline int64_t block_count(const Launch& launch) {
       return ceil_divide(count, kMapBlock);
     case LaunchCode::to_lanes:
     case LaunchCode::from_lanes:
-      return ceil_divide(shape[1], reorder_block(launch.ints[kLanesInt])) * (shape[0] / launch.ints[kLanesInt]);
+      return ceil_divide(shape[1], reorder_block(launch.ints[kLanesInt])) *
+             ceil_divide(shape[0], launch.ints[kLanesInt]);
     case LaunchCode::reduce_sum:
     case LaunchCode::reduce_max:
       return ceil_divide(kept, reduce_block(count / kept, launch.column));

@@ -32,10 +32,11 @@ static inline int64_t wanted_blocks(double work) {
 
 // x (N,C,H,W), w (O,C/groups,KH,KW), y (N,O,OH,OW), as a launch of conv2d, conv2d_input or conv2d_weight states them.
 struct Convolution {
-  int64_t n, c, h, w, o, oh, ow;
+  int64_t n, c, h, w, o, oh, ow;  // n: with the lanes that have no image
   int64_t stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, kh, kw;
   int64_t parts;  // partial results of conv2d_weight
-  int64_t lanes;  // images per set in [N/lanes][C][H][W][lanes], the layout of x and y; 0: they are plain
+  int64_t lanes;  // images per set in [sets][C][H][W][lanes], the layout of x and y; 0: they are plain
+  int64_t tail;   // images of the last set if it is not full, else 0
   int64_t group_c() const { return c / groups; }
   int64_t group_o() const { return o / groups; }
   int64_t taps() const { return kh * kw; }
@@ -43,8 +44,8 @@ struct Convolution {
 };
 
 static inline Convolution read_convolution(const Launch& launch) {
-  const int64_t *s = launch.shape, *i = launch.ints;
-  return {s[0],
+  const int64_t *s = launch.shape, *i = launch.ints, lanes = i[kLanesInt];
+  return {lanes > 0 ? round_up(s[0], lanes) : s[0],
           s[1],
           s[2],
           s[3],
@@ -61,7 +62,8 @@ static inline Convolution read_convolution(const Launch& launch) {
           i[9],
           i[10],
           larger(1, i[kPartsInt]),
-          i[kLanesInt]};
+          lanes,
+          lanes > 0 ? s[0] % lanes : 0};
 }
 
 // The part of a source plane that a band of rows needs, with its zero border. Columns always cover the whole plane.

@@ -1,7 +1,8 @@
 // Batch norm: statistics, normalisation with residual and relu, and its gradient, each in one pass over memory.
 //
 // All work on runs of one channel that follow each other in memory, so that it does not matter whether tensors are
-// plain (N,C,inner) or have images in the lanes (N/lanes,C,inner,lanes): shape is (outer, C, run).
+// plain (N,C,inner) or have images in the lanes (sets,C,inner,lanes): shape is (outer, C, run). Lanes without an image
+// are left out of sums.
 #include <math.h>
 
 #include "backend/cpu/kernels/vectors.h"
@@ -10,10 +11,23 @@ namespace ptmz::cpu::PTMZ_SIMD_LEVEL {
 namespace {
 
 struct Runs {
-  int64_t outer, channels, run;
-  explicit Runs(const Launch& l) : outer(l.shape[0]), channels(l.shape[1]), run(l.shape[2]) {}
+  int64_t outer, channels, run, lanes, tail;
+  explicit Runs(const Launch& l)
+      : outer(l.shape[0]), channels(l.shape[1]), run(l.shape[2]), lanes(l.ints[kLanesInt]), tail(l.ints[kTailInt]) {}
   int64_t at(int64_t o, int64_t c) const { return (o * channels + c) * run; }
-  double count() const { return static_cast<double>(outer * run); }
+  bool is_full(int64_t o) const { return tail == 0 || o + 1 < outer; }
+  double count() const {
+    const int64_t empty = tail == 0 ? 0 : run / lanes * (lanes - tail);
+    return static_cast<double>(outer * run - empty);
+  }
+};
+
+// What of a run is taken: all of it, or the lanes that have an image.
+struct AllLanes {
+  template <typename V>
+  PTMZ_INLINE V keep(const V& v, int64_t) const {
+    return v;
+  }
 };
 
 constexpr int64_t kChunk = 4096;  // elements whose moments are taken about one pivot
@@ -31,9 +45,8 @@ struct Moments {
 };
 
 // About a pivot that lies among the numbers: nothing cancels, whatever their offset.
-template <typename T>
-void add_chunk(Moments& moments, const T* x, int64_t n) {
-  constexpr int E = kLanes<T>;
+template <typename T, typename Live>
+void add_chunk(Moments& moments, const T* x, int64_t n, int64_t live_count, const Live& live) {
   double start = 0;
   const int64_t lead = smaller(n, 16);
   for (int64_t i = 0; i < lead; ++i) start += static_cast<double>(x[i]);
@@ -42,17 +55,16 @@ void add_chunk(Moments& moments, const T* x, int64_t n) {
   sums.add(
       n,
       [&](int64_t i, Vector<T>& a, Vector<T>& b) {
-        const Vector<T> d = load(x + i) - pivot;
+        const Vector<T> d = live.keep(load(x + i) - pivot, i);
         a += d;
         b += d * d;
       },
       [&](int64_t i, T& a, T& b) {
-        const T d = x[i] - pivot;
+        const T d = live.keep(x[i] - pivot, i);
         a = d;
         b = d * d;
       });
-  static_assert(E > 0);
-  const double count = static_cast<double>(n), shift = sums.first / count;
+  const double count = static_cast<double>(live_count), shift = sums.first / count;
   moments.join(count, static_cast<double>(pivot) + shift, sums.second - shift * sums.first);
 }
 
@@ -62,11 +74,16 @@ void batch_statistics(const Call& call) {
   const Runs r(call.launch);
   const T* x = static_cast<const T*>(call.pointers[1]);
   T* stats = static_cast<T*>(call.pointers[0]);
+  const LiveLanes<T> live(r.lanes, r.tail);
   for (int64_t c = call.begin; c < call.end; ++c) {
     Moments moments;
     for (int64_t o = 0; o < r.outer; ++o) {
       const T* run = x + r.at(o, c);
-      for (int64_t i = 0; i < r.run; i += kChunk) add_chunk(moments, run + i, smaller(kChunk, r.run - i));
+      for (int64_t i = 0; i < r.run; i += kChunk) {
+        const int64_t n = smaller(kChunk, r.run - i);
+        r.is_full(o) ? add_chunk(moments, run + i, n, n, AllLanes())
+                     : add_chunk(moments, run + i, n, n / r.lanes * r.tail, live);
+      }
     }
     stats[c] = static_cast<T>(moments.mean);
     stats[r.channels + c] = static_cast<T>(moments.squares / r.count());
@@ -144,10 +161,24 @@ void batch_norm(const Call& call) {
   call.launch.ints[0] ? normalise<T, Add, true>(call) : normalise<T, Add, false>(call);
 }
 
+template <typename T, bool Relu, typename Live>
+void add_gradient(TwoSums<T>& sums, const Affine<T>& a, const T* g, const T* x, int64_t n, const Live& live) {
+  const auto terms = [&](int64_t i, auto gradient, auto value, auto& first, auto& second) {
+    if constexpr (Relu) gradient = rectified(affine<T>(a, value), gradient);
+    gradient = live.keep(gradient, i);
+    first += gradient;
+    second += gradient * (value - a.mean);
+  };
+  sums.add(
+      n, [&](int64_t i, Vector<T>& first, Vector<T>& second) { terms(i, load(g + i), load(x + i), first, second); },
+      [&](int64_t i, T& first, T& second) { terms(i, g[i], x[i], first, second); });
+}
+
 // Operands: sums (2,C), g, x, stats, weight, bias.
 template <typename T, bool Relu>
 void gradient_sums(const Call& call) {
   const Runs r(call.launch);
+  const LiveLanes<T> live(r.lanes, r.tail);
   T* out = static_cast<T*>(call.pointers[0]);
   for (int64_t c = call.begin; c < call.end; ++c) {
     const Affine<T> a = find_affine<T>(call, 3, c);
@@ -155,15 +186,8 @@ void gradient_sums(const Call& call) {
     for (int64_t o = 0; o < r.outer; ++o) {
       const T* g = static_cast<const T*>(call.pointers[1]) + r.at(o, c);
       const T* x = static_cast<const T*>(call.pointers[2]) + r.at(o, c);
-      const auto terms = [&](auto gradient, auto value, auto& first, auto& second) {
-        if constexpr (Relu) gradient = rectified(affine<T>(a, value), gradient);
-        first += gradient;
-        second += gradient * (value - a.mean);
-      };
-      sums.add(
-          r.run,
-          [&](int64_t i, Vector<T>& first, Vector<T>& second) { terms(load(g + i), load(x + i), first, second); },
-          [&](int64_t i, T& first, T& second) { terms(g[i], x[i], first, second); });
+      r.is_full(o) ? add_gradient<T, Relu>(sums, a, g, x, r.run, AllLanes())
+                   : add_gradient<T, Relu>(sums, a, g, x, r.run, live);
     }
     out[c] = static_cast<T>(sums.first);
     out[r.channels + c] = static_cast<T>(sums.second * static_cast<double>(a.deviation));

@@ -101,11 +101,27 @@ bool leaves_at_ends(const Convolution& s) {
   return s.stride_w >= s.pad_w && last < s.w;
 }
 
-// The same where the lanes are in memory: y is used where it lies, x too if no tap needs a border, or if it can do
-// without. Returns the elements between channels of x, and those of its rows.
-template <typename T>
+// Copies rows of y of the last set, with 0 where a lane has no image. x may be anything finite there.
+template <typename T, int Bytes>
+void copy_live(const Convolution& s, int64_t channels, int64_t elements, const T* y, T* out) {
+  using V = typename Lanes<T, Bytes>::Vector;
+  using Unaligned = typename Lanes<T, Bytes>::Unaligned;
+  constexpr int64_t E = Lanes<T, Bytes>::count;
+  const LiveLanes<T> live(s.lanes, s.tail);
+  const int64_t plane = s.oh * s.ow * s.lanes;
+  for (int64_t o = 0; o < channels; ++o, y += plane, out += elements) {
+    for (int64_t i = 0; i < elements; i += E) {
+      const V value = *reinterpret_cast<const Unaligned*>(y + i);
+      *reinterpret_cast<Unaligned*>(out + i) = live.keep(value, i);
+    }
+  }
+}
+
+// The same where the lanes are in memory: y is used where it lies unless lanes of it have no image, x too if no tap needs
+// a border, or if it can do without. Returns the elements between channels of x, and those of its rows.
+template <typename T, int Bytes>
 Strides find_lanes(const Call& call, const Convolution& s, const WeightPlan& p, const Block& b, const Window& window,
-                   int64_t image, int64_t images, int64_t row, Step<T>& step) {
+                   int64_t image, int64_t images, int64_t row, int64_t rows, Step<T>& step) {
   const int64_t x_plane = s.h * s.w * s.lanes, y_plane = s.oh * s.ow * s.lanes, x_row = s.w * s.lanes;
   const T* x = static_cast<const T*>(call.pointers[1]) + image / s.lanes * s.c * x_plane +
                (b.group * s.group_c() + b.c) * x_plane;
@@ -114,6 +130,12 @@ Strides find_lanes(const Call& call, const Convolution& s, const WeightPlan& p, 
   step.y_set = s.o * y_plane;
   step.y_channel = y_plane;
   step.sets = images / s.lanes;
+  if (s.tail > 0 && image + s.lanes == s.n) {
+    T* live = reinterpret_cast<T*>(b.y);
+    step.y_channel = rows * s.ow * s.lanes;
+    copy_live<T, Bytes>(s, b.o_count, step.y_channel, step.y, live);
+    step.y = live;
+  }
   const int64_t element = sizeof(T), pixel_bytes = s.lanes * element;
   const bool inside = window.column == 0 && window.columns == s.w && window.row >= 0 && window.row + window.rows <= s.h;
   const bool in_place = p.by_tap || (leaves_at_ends(s) && reads_planes(b.c_count, x_plane * element));
@@ -205,10 +227,12 @@ void run_block(const Call& call, const Convolution& s, const WeightPlan& p, cons
     const int64_t rows = smaller(p.step_rows, s.oh - row);
     const Window window = forward_window(s, row, row + rows);
     const int64_t end = smaller(s.n, (b.part + 1) * p.part_images);
-    for (int64_t image = b.part * p.part_images; image < end; image += p.step_images) {
-      const int64_t images = smaller(p.step_images, end - image);
+    // A set with lanes that have no image is a step of its own.
+    const int64_t full = s.tail > 0 && end == s.n ? end - s.lanes : end;
+    for (int64_t image = b.part * p.part_images, images; image < end; image += images) {
+      images = smaller(p.step_images, (image < full ? full : end) - image);
       Step<T> step = {};
-      const Strides x = s.lanes > 0 ? find_lanes<T>(call, s, p, b, window, image, images, row, step)
+      const Strides x = s.lanes > 0 ? find_lanes<T, Bytes>(call, s, p, b, window, image, images, row, rows, step)
                                     : load_plain<T, Bytes>(call, s, b, window, image, images, row, rows, step);
       step.x_row = x.row * s.stride_h;
       step.x_channel = x.plane;

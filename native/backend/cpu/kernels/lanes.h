@@ -145,6 +145,23 @@ void store_lanes(const typename Lanes<T, Bytes>::Vector* in, const Planes<T>& ou
   }
 }
 
+// Vectors with 0 in the lanes that have no image, of pixels with `lanes` lanes of which `live` have one.
+template <typename T>
+struct LiveLanes {
+  T mask[16];  // of one pixel, or of two
+  LiveLanes(int64_t lanes, int64_t live) {
+    for (int64_t i = 0; i < 16; ++i) mask[i] = lanes == 0 || i % lanes < live ? T(1) : T(0);
+  }
+  // `at`: the place of the vector's first element behind that of a pixel.
+  template <typename V>
+  PTMZ_INLINE V keep(const V& v, int64_t at) const {
+    using Unaligned = typename Lanes<T, sizeof(V)>::Unaligned;
+    const V live = *reinterpret_cast<const Unaligned*>(mask + at % 16);
+    return live != 0 ? v : V{};
+  }
+  PTMZ_INLINE T keep(T v, int64_t at) const { return mask[at % 16] != 0 ? v : T(0); }
+};
+
 static inline void zero(void* data, int64_t bytes) { __builtin_memset(data, 0, bytes); }
 
 constexpr int64_t kFirst = 1, kLast = 2;  // pixels of a row of which a tap may lie outside
