@@ -23,8 +23,8 @@ class Backend {
   virtual int64_t partial_results(const Launch&) const { return 1; }
   // Whether its matrix products run the elementwise instructions that follow them (Groups::products).
   virtual bool maps_behind_products() const { return false; }
-  // Whether its convolutions want images in the SIMD lanes (compile/view.h).
-  virtual bool keeps_images_in_lanes() const { return true; }
+  // The SIMD lanes that its convolutions want so many images in (compile/view.h); 0: they want plain tensors.
+  virtual int64_t image_lanes(int64_t /*images*/, DType) const { return 0; }
   // This backend if it has memory of its own (device.h), else null: programs then run on the host's.
   virtual const Device* device() const { return nullptr; }
   // Fills `blocks` and `scratch_bytes` of a launch from its shapes alone.

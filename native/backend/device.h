@@ -36,7 +36,6 @@ class DeviceStream {
 
 class Device : public Backend {
  public:
-  bool keeps_images_in_lanes() const final { return false; }
   const Device* device() const final { return this; }
   // Launches run through streams, for many members at once.
   void run(const Launch&, const Instr*, DType, void* const*, int64_t, int64_t, void*, KernelFault&) const final;

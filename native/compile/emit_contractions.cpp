@@ -94,8 +94,7 @@ void emit_conv(Emitter& e, NodeId id) {
                       static_cast<double>(in / conv.groups * conv.kh * conv.kw);
   // A tiny one costs more to reorder than it gains.
   const bool there = (a && e.lanes_of(n.inputs[0]) > 0) || (b && e.lanes_of(n.inputs[1]) > 0);
-  const bool worth = there || (e.backend.keeps_images_in_lanes() && work >= kLeastLanesWork);
-  const int64_t lanes = worth ? lanes_for(a ? sa : sb, e.real) : 0;
+  const int64_t lanes = there || work >= kLeastLanesWork ? e.backend.image_lanes(images, e.real) : 0;
   const auto operand_view = [&](NodeId input, bool is_images) {
     return lanes > 0 && is_images ? e.in_lanes(input, lanes) : e.dense(input);
   };

@@ -84,12 +84,6 @@ std::optional<View> reshaped(const View& view, const Shape& shape) {
   return out;
 }
 
-int64_t lanes_for(const Shape& images, DType real) {
-  // A full vector of 64 bytes, or two pixels in one where that leaves fewer lanes without an image.
-  if (images.size() != 4 || images[0] == 0) return 0;
-  return real == DType::f32 && 2 * set_count(images[0], 16) == set_count(images[0], 8) ? 16 : 8;
-}
-
 View split(const View& view, int64_t lanes) {
   View out = view;
   out.lanes = 0;

@@ -27,8 +27,6 @@ View sliced(const View& view, const std::vector<int64_t>& start_stop_step);
 // The same elements under another shape, where strides can say it.
 std::optional<View> reshaped(const View& view, const Shape& shape);
 
-// The lanes that images (N,C,H,W) are kept in by the convolutions and by what follows them; 0: none.
-int64_t lanes_for(const Shape& images, DType real);
 // Sets of lanes that hold `images`.
 inline int64_t set_count(int64_t images, int64_t lanes) { return (images + lanes - 1) / lanes; }
 // (N,C,H,W) as (sets,C,H,W,lanes), of a plain view or of one in these lanes. Of a plain one whose N they do not divide

@@ -16,7 +16,6 @@ class PlainBackend final : public Backend {
   const char* name() const override { return "plain"; }
   int64_t partial_results(const Launch& l) const override { return cpu_backend().partial_results(l); }
   bool maps_behind_products() const override { return true; }
-  bool keeps_images_in_lanes() const override { return false; }
   void prepare(Launch& l, DType real) const override { cpu_backend().prepare(l, real); }
   void run(const Launch& l, const Instr* instrs, DType real, void* const* pointers, int64_t begin, int64_t end,
            void* scratch, KernelFault& fault) const override {

@@ -22,6 +22,7 @@ using Kernel = void (*)(const Call&);
 
 struct KernelTable {
   const char* level;
+  int64_t vector_bytes;
   Kernel f32[static_cast<int>(LaunchCode::count)];
   Kernel f64[static_cast<int>(LaunchCode::count)];
 };

@@ -1,5 +1,6 @@
 // The kernel table of this SIMD level.
 #include "backend/cpu/kernel.h"
+#include "backend/cpu/kernels/width.h"
 
 namespace ptmz::cpu::PTMZ_SIMD_LEVEL {
 
@@ -10,6 +11,7 @@ const KernelTable& table() {
   static const KernelTable table = [] {
     KernelTable t = {};
     t.level = PTMZ_TEXT(PTMZ_SIMD_LEVEL);
+    t.vector_bytes = kVectorBytes;
     add_elementwise(t);
     add_reductions(t);
     add_contractions(t);
