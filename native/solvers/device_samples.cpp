@@ -20,6 +20,7 @@ DeviceSamples::DeviceSamples(const Dataset& data, const Device& device, DeviceSt
   table64_ = DeviceArray<double>(device, stream, normaliser.table<double>());
   mean_ = DeviceArray<double>(device, stream, data.mean);
   deviation_ = DeviceArray<double>(device, stream, data.deviation);
+  fill_ = DeviceArray<double>(device, stream, data.fill);
 }
 
 void DeviceSamples::load(DeviceStream& stream, const BatchProgram& program, StepTask task) const {
@@ -38,6 +39,8 @@ void DeviceSamples::load(DeviceStream& stream, const BatchProgram& program, Step
   task.stride = data_.stride;
   task.mean = mean_.data();
   task.deviation = deviation_.data();
+  task.ops = data_.ops;
+  task.fill = fill_.data();
   task.batch = program.batch;
   task.x = rows_of(x);
   task.y = rows_of(y);
@@ -48,7 +51,8 @@ void DeviceSamples::load(DeviceStream& stream, const BatchProgram& program, Step
   } else if (x) {
     task.real = x->dtype();
     task.table = task.real == DType::f64 ? static_cast<const void*>(table64_.data()) : table32_.data();
-    if (task.walks) run(StepCode::draw_walks, program.batch);
+    if (task.draws) run(StepCode::draw_images, program.batch);
+    if (task.coloured) run(StepCode::recolour, program.batch);
     run(StepCode::load_images, program.batch * data_.sample_size());
   }
   const bool labels = y && data_.labels;

@@ -43,14 +43,14 @@ class DeviceSamples {
   // Samples and labels are copied to the device, unless they have been there before.
   DeviceSamples(const Dataset& data, const Device& device, DeviceStream& stream);
   // Puts the loading of a batch of `program` on the stream. `task` holds the place and, where each member has its own
-  // samples, what these depend on: order, seeds, augmentation and room for walks.
+  // samples, what these depend on: order, seeds, augmentation and room for what is drawn and coloured.
   void load(DeviceStream& stream, const BatchProgram& program, StepTask task) const;
 
  private:
   const Dataset data_;
   std::shared_ptr<const Buffer> samples_, labels_;
   DeviceArray<float> table32_;
-  DeviceArray<double> table64_, mean_, deviation_;
+  DeviceArray<double> table64_, mean_, deviation_, fill_;
 };
 
 }  // namespace ptmz

@@ -21,6 +21,10 @@ std::vector<StepPiece> pieces_of(const std::vector<ParameterRange>& ranges) {
 
 std::vector<double> values_of(const Vector& v) { return {v.as<double>(), v.as<double>() + v.rows() * v.size()}; }
 
+// Of the largest batch, of all members.
+int64_t images_of(const TrainOptions& o) { return o.params->rows() * std::max(o.batch.batch, o.tail.batch); }
+bool colours(const TrainOptions& o) { return o.augment.ops && o.train.ops.colours(); }
+
 class DeviceSteps final : public TrainSteps {
  public:
   DeviceSteps(const TrainOptions& options, const Device& device);
@@ -51,7 +55,8 @@ class DeviceSteps final : public TrainSteps {
   DeviceArray<StepPlace> place_;
   DeviceArray<int32_t> order_, alive_;
   DeviceArray<uint64_t> seeds_;
-  DeviceArray<PixelWalk> walks_;
+  DeviceArray<ImageDraw> draws_;
+  DeviceArray<uint8_t> coloured_;
   DeviceArray<double> state_, norms_, lr_, momentum_, weight_decay_;
   DeviceArray<char> rules_;
   DeviceArray<DeviceFault> faults_;                      // of the batch's program and of the tail's
@@ -73,7 +78,8 @@ DeviceSteps::DeviceSteps(const TrainOptions& options, const Device& device)
       order_(device, ordered() ? members_ * options.train.count : 0),
       alive_(device, members_),
       seeds_(device, *stream_, options.seeds),
-      walks_(device, options.augment.any() ? members_ * std::max(options.batch.batch, options.tail.batch) : 0),
+      draws_(device, options.augment.any() ? images_of(options) : 0),
+      coloured_(device, colours(options) ? images_of(options) * 2 * options.train.sample_size() : 0),
       state_(device, members_ * kStateColumns),
       lr_(device, *stream_, values_of(*options.lr)),
       momentum_(device, *stream_, values_of(*options.momentum)),
@@ -101,7 +107,8 @@ DeviceSteps::DeviceSteps(const TrainOptions& options, const Device& device)
   task_.order = order_.data();
   task_.seeds = seeds_.data();
   task_.augment = o_.augment;
-  task_.walks = walks_.data();
+  task_.draws = draws_.data();
+  task_.coloured = coloured_.data();
   task_.params = rows_of(o_.params);
   task_.first = rows_of(o_.velocity);
   task_.second = rows_of(o_.second_moment);

@@ -94,7 +94,8 @@ void compare_loading(const Samples& s, DType real, const AugmentOptions& augment
   const DeviceSamples samples(s.data, emulated(), *stream);
   const DeviceArray<uint64_t> seeds(emulated(), *stream, {kSeeds, kSeeds + kMembers});
   const DeviceArray<int32_t> places(emulated(), kMembers * s.data.count);
-  const DeviceArray<PixelWalk> walks(emulated(), kMembers * kBatch);
+  const DeviceArray<ImageDraw> draws(emulated(), kMembers * kBatch);
+  const DeviceArray<uint8_t> coloured(emulated(), kMembers * kBatch * 2 * s.data.sample_size());
   const DeviceArray<StepPlace> place(emulated(), 1);
   StepTask task{};
   task.members = kMembers;
@@ -110,7 +111,8 @@ void compare_loading(const Samples& s, DType real, const AugmentOptions& augment
   CHECK(places.read(*stream) == all);
   task.order = ordered ? places.data() : nullptr;
   task.augment = augment;
-  task.walks = augment.any() ? walks.data() : nullptr;
+  task.draws = augment.any() ? draws.data() : nullptr;
+  task.coloured = augment.ops && s.data.ops.colours() ? coloured.data() : nullptr;
   samples.load(*stream, device.program, task);
   stream->wait();
   CHECK(bytes_of(host.x) == bytes_of(device.x));
@@ -242,6 +244,55 @@ TEST(cuda_samples_are_loaded_as_on_the_cpu_bit_for_bit) {
       for (const AugmentOptions& augment : {none, crop, turn})
         for (const bool ordered : {true, false}) compare_loading(Samples(stored), real, augment, ordered);
   for (const bool ordered : {true, false}) compare_loading(Samples(DType::i32), DType::f64, none, ordered);
+}
+
+// Each operation of RandAugment is drawn many times; `channels` 1 leaves hue and saturation as they are.
+TEST(cuda_colours_are_changed_as_on_the_cpu_bit_for_bit) {
+  AugmentOptions augment;
+  augment.height = 5;
+  augment.width = 7;
+  augment.ops = true;
+  Samples jittered(DType::u8), randomly(DType::u8), grey(DType::u8);
+  for (Samples* s : {&jittered, &grey})
+    for (Range& factor : s->data.ops.jitter.factors) factor = {0, 3};
+  jittered.data.ops.jitter.hue = {-0.5, 0.5};
+  grey.data.ops.jitter.hue = {-0.5, 0.5};
+  randomly.data.ops.rand_augment = {3, 30, 31};
+  grey.data.ops.rand_augment = {2, 9, 31};
+  grey.data.channels = 1;
+  grey.data.mean.resize(1);
+  grey.data.deviation.resize(1);
+  for (const Samples* s : {&jittered, &randomly, &grey}) {
+    compare_loading(*s, DType::f32, augment, true);
+    compare_loading(*s, DType::f64, augment, false);
+  }
+  augment.padding = 2;
+  augment.flip = 0.5;
+  augment.rotate = 40;
+  randomly.data.ops.erasing.probability = 0.5;
+  randomly.data.fill = {0.5, -1, 2};
+  compare_loading(randomly, DType::f32, augment, true);
+  for (const auto order : {cuda_on_host::Order::descending, cuda_on_host::Order::shuffled}) {
+    cuda_on_host::set_order(order);
+    compare_loading(randomly, DType::f32, augment, true);
+  }
+  cuda_on_host::set_order(cuda_on_host::Order::ascending);
+}
+
+TEST(cuda_parts_of_images_are_erased_as_on_the_cpu) {
+  AugmentOptions augment;
+  augment.height = 5;
+  augment.width = 7;
+  augment.ops = true;
+  for (const DType stored : {DType::u8, DType::f32})
+    for (const bool noise : {true, false})
+      for (const DType real : {DType::f32, DType::f64}) {
+        Samples s(stored);
+        s.data.ops.erasing.probability = 0.7;
+        s.data.ops.erasing.noise = noise;
+        if (!noise) s.data.fill = {0.5, -1, 2};
+        compare_loading(s, real, augment, true);
+      }
 }
 
 // What many trainings read is copied once; whoever is about to write takes that back.

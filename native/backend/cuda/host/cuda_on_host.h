@@ -29,6 +29,12 @@ inline int atomicCAS(int* address, int compare, int value) {
   return old;
 }
 
+inline int atomicAdd(int* address, int value) {
+  const int old = *address;
+  *address += value;
+  return old;
+}
+
 namespace cuda_on_host {
 
 // The block's dynamic shared memory: exactly the bytes that the launch asked for, filled with NaN before each block.
