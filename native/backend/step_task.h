@@ -75,6 +75,7 @@ struct StepTask {
   const int32_t* labels;
   DType stored;
   int64_t sample_count, channels, plane, window, stride, batch;
+  int64_t member_samples;  // without an order: from the first sample of a member to that of the next
   const void* table;
   const double *mean, *deviation;  // per channel
   int32_t* order;

@@ -100,7 +100,7 @@ void Normaliser::gather(const int32_t* order, int64_t first, int64_t count, T* o
   std::vector<float> floats(augmentation ? data_.plane + 1 : 0);
   std::vector<uint8_t> coloured;
   std::optional<SampleOps> ops;
-  if (augmentation && augmentation->options.ops) 
+  if (augmentation && augmentation->options.ops)
     ops.emplace(data_.ops, data_.fill, augmentation->seed, augmentation->epoch);
   const int32_t* source = augmentation ? pixels.data() : nullptr;
   for (int64_t i = 0; i < count; ++i) {

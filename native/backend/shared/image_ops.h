@@ -200,7 +200,8 @@ PTMZ_TEAM void solarize(const Team& team, const ByteImage& image, double thresho
 
 template <typename Team>
 PTMZ_TEAM void autocontrast(const Team& team, const ByteImage& image, const ImageRoom& room) {
-  map_channels(team, image, room, [](const int32_t* histogram, uint8_t* table) { autocontrast_table(histogram, table); });
+  map_channels(team, image, room,
+               [](const int32_t* histogram, uint8_t* table) { autocontrast_table(histogram, table); });
 }
 
 template <typename Team>

@@ -12,7 +12,9 @@ namespace ptmz {
 struct Range {
   double low = 0, high = 0;
 };
-PTMZ_SHARED double drawn(const Range& range, uint32_t bits) { return range.low + (range.high - range.low) * unit(bits); }
+PTMZ_SHARED double drawn(const Range& range, uint32_t bits) {
+  return range.low + (range.high - range.low) * unit(bits);
+}
 
 // ColorJitter: factors of brightness, contrast and saturation, and turns of hue, in an order that is drawn too.
 struct ColourJitter {
@@ -201,10 +203,10 @@ PTMZ_SHARED double exponential(double x) {
   const double twos = std::floor(x * 1.44269504088896338700 + 0.5);
   const double high = x - twos * 6.93147180369123816490e-01, low = twos * 1.90821492927058770002e-10;
   const double r = high - low, t = r * r;
-  const double p = t * (1.66666666666666019037e-01 +
-                        t * (-2.77777777770155933842e-03 +
-                             t * (6.61375632143793436117e-05 +
-                                  t * (-1.65339022054652515390e-06 + t * 4.13813679705723846039e-08))));
+  const double p =
+      t * (1.66666666666666019037e-01 +
+           t * (-2.77777777770155933842e-03 +
+                t * (6.61375632143793436117e-05 + t * (-1.65339022054652515390e-06 + t * 4.13813679705723846039e-08))));
   const double c = r - p;
   return std::ldexp(1 - ((low - r * c / (2 - c)) - high), static_cast<int>(twos));
 }

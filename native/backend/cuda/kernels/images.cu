@@ -1,5 +1,5 @@
-// Kernels that bring images into a batch: what is drawn for them, their pixels moved, their colours changed, normalised,
-// a part of them erased. Compiled so that no product and sum are fused: the bytes are the CPU's.
+// Kernels that bring images into a batch: what is drawn for them, their pixels moved, their colours changed,
+// normalised, a part of them erased. Compiled so that no product and sum are fused: the bytes are the CPU's.
 #include "backend/cuda/kernels/step.h"
 #include "backend/cuda/kernels/table.h"
 

@@ -25,7 +25,7 @@ __device__ inline void for_each_element(const StepTask& task, F f) {
 // The number of the sample at place i of the batch.
 __device__ inline int64_t sample_at(const StepTask& task, int64_t m, int64_t i) {
   const int64_t at = task.place->first + i;
-  return task.order == nullptr ? at : task.order[m * task.sample_count + at];
+  return task.order == nullptr ? m * task.member_samples + at : task.order[m * task.sample_count + at];
 }
 
 // Not NaN, not infinite.
