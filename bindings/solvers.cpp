@@ -1,4 +1,5 @@
 // The solvers seen from JavaScript: train, evaluate, hvp and hutchinson, each a job over programs and vectors.
+#include <cmath>
 #include <map>
 
 #include "environment.h"
@@ -101,8 +102,8 @@ Range to_range(Napi::Value value, const std::string& name) {
   return {ends[0], ends[1]};
 }
 
-// { brightness, contrast, saturation, hue, randAugment, erase }, or nothing.
-RandomOps to_random_ops(Napi::Value value, const std::string& name) {
+// { brightness, contrast, saturation, hue, randAugment, erase }, or nothing; `fill`: what erasing leaves.
+RandomOps to_random_ops(Napi::Value value, const std::string& name, std::vector<double>& fill) {
   RandomOps ops;
   if (value.IsNull() || value.IsUndefined()) return ops;
   const Napi::Object object = to_object(value, name);
@@ -116,9 +117,10 @@ RandomOps to_random_ops(Napi::Value value, const std::string& name) {
   const Napi::Object erase = to_object(object.Get("erase"), name + ".erase");
   ops.erasing.probability = to_finite(erase.Get("probability"), name + ".probability");
   ops.erasing.area = to_range(erase.Get("scale"), name + ".scale");
-  ops.erasing.ratio = to_range(erase.Get("ratio"), name + ".ratio");
+  const Range ratio = to_range(erase.Get("ratio"), name + ".ratio");
+  ops.erasing.log_ratio = {std::log(ratio.low), std::log(ratio.high)};
   ops.erasing.noise = to_bool(erase.Get("noise"), name + ".noise");
-  ops.erasing.value = to_reals(erase.Get("value"), name + ".value");
+  fill = to_reals(erase.Get("value"), name + ".value");
   return ops;
 }
 
@@ -144,7 +146,7 @@ Dataset to_dataset(Napi::Value value, const std::string& name, Borrowed& borrowe
   data.stride = to_int(object.Get("stride"), name + ".stride", 1, INT32_MAX);
   data.resident = borrowed.vector(object.Get("samples"), name + ".samples", false);
   data.file = to_token_file(object.Get("file"), name + ".file");
-  data.ops = to_random_ops(object.Get("ops"), name + ".ops");
+  data.ops = to_random_ops(object.Get("ops"), name + ".ops", data.fill);
   data.labels = borrowed.vector(object.Get("labels"), name + ".labels", false);
   return data;
 }

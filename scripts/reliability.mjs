@@ -13,10 +13,16 @@ const { values } = parseArgs({
     only: { type: 'string' },
     quick: { type: 'boolean', default: false },
     json: { type: 'string' },
+    help: { type: 'boolean', default: false },
   },
 });
 
 const rows = await loadRows();
+if (values.help) {
+  console.log('npm run reliability -- [--only ROW,ROW...] [--quick] [--json FILE]\n');
+  for (const { id, fault } of rows) console.log(`  ${id.padEnd(4)} ${fault}`);
+  process.exit(0);
+}
 const wanted = values.only?.split(',').map((id) => id.trim().toUpperCase());
 const unknown = wanted?.filter((id) => !rows.some((row) => row.id === id)) ?? [];
 if (unknown.length > 0) {

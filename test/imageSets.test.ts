@@ -244,7 +244,9 @@ describe.skipIf(!sharp)('tinyImageNet', () => {
   });
   test('no folder, a wrong option, an abort', async () => {
     expect(await failure(tinyImageNet(root))).toMatchObject({ code: 'DATA_MISSING' });
-    expect(await failure(tinyImageNet(root, { size: 64 } as never))).toMatchObject({ code: 'INVALID_ARGUMENT' });
+    const grey = { mean: [0], std: [1] };
+    for (const options of [{ size: 64 }, { normalise: grey }, { parallel: 0 }])
+      expect(await failure(tinyImageNet(root, options as never))).toMatchObject({ code: 'INVALID_ARGUMENT' });
     const signal = AbortSignal.abort('enough');
     await expect(tinyImageNet(folder(files()), { signal })).rejects.toBe('enough');
   });

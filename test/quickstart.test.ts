@@ -53,6 +53,14 @@ const linesOf = (folder: string) =>
     .split('\n')
     .map((line) => JSON.parse(line) as ResultLine);
 
+test('a device that is not there is refused before anything is read or written', async () => {
+  const out = join(dir, 'elsewhere');
+  const refused = quickstart(...small, ...grid, '--out', out, '--device', 'cuda:77');
+  await expect(refused).rejects.toMatchObject({ code: 'CUDA_UNAVAILABLE' });
+  expect(existsSync(out)).toBe(false);
+  expect(messages).toBe('');
+});
+
 describe('a zoo of four cells', () => {
   const out = join(dir, 'new', 'zoo');
   const cells = ['width=4,batchsize=20', 'width=4,batchsize=50', 'width=2,batchsize=20', 'width=2,batchsize=50'];

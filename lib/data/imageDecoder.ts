@@ -1,10 +1,10 @@
 /** ImageDecoder: lists of JPEG and PNG files as arrays of bytes, through sharp, an optional package. */
 import { availableParallelism } from 'node:os';
-import { PtmzError } from '../errors.js';
+import { checkInteger, invalidArgument, PtmzError } from '../errors.js';
 import { loadPeer, type ImportPackage } from '../peer.js';
-import type { ImageArrays } from './dataset.js';
+import { checkNormalisation, type ImageArrays, type Normalisation } from './dataset.js';
 import { malformed } from './files.js';
-import { balancedSubset } from './subset.js';
+import { balancedSubset, checkCounts } from './subset.js';
 
 const MAX_PIXELS = 2 ** 26;
 const MAX_RATE = 30;
@@ -16,13 +16,37 @@ export interface ImageFolderProgress {
   total: number;
 }
 
+/** What every reader of image files takes. */
+export interface ImageFileOptions {
+  /** Number of training images: a fixed subset with equal numbers of all classes. Only these are decoded. */
+  train?: number;
+  /** Number of test images. */
+  test?: number;
+  /** Images decoded at one time; as many as there are cores, at most 4, where left out. */
+  parallel?: number;
+  /** Stops the reading; the promise rejects with `signal.reason`. */
+  signal?: AbortSignal;
+  /** Called at most 30 times a second, and at the end. */
+  onProgress?: (progress: ImageFolderProgress) => void;
+}
+
 /** @internal */
-export interface DecodeOptions {
+export const imageFileKeys = ['train', 'test', 'normalise', 'parallel', 'signal', 'onProgress'];
+
+/** @throws PtmzError `INVALID_ARGUMENT` naming the option @internal */
+export function checkImageFiles(options: ImageFileOptions & { normalise?: Normalisation }): void {
+  const { train, test, normalise, parallel, onProgress } = options;
+  checkCounts({ train, test });
+  if (normalise !== undefined) checkNormalisation(normalise, 3);
+  if (parallel !== undefined) checkInteger('parallel', parallel, 1, 64);
+  if (onProgress !== undefined && typeof onProgress !== 'function')
+    throw invalidArgument('onProgress', 'a function', onProgress);
+}
+
+/** @internal */
+export interface DecodeOptions extends Pick<ImageFileOptions, 'parallel' | 'signal' | 'onProgress'> {
   /** Side, or height and width; that of the first image where left out. */
   size?: number | readonly [height: number, width: number];
-  parallel?: number;
-  signal?: AbortSignal;
-  onProgress?: (progress: ImageFolderProgress) => void;
 }
 
 /** @internal */

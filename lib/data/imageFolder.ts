@@ -2,30 +2,27 @@
 import { readdir } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { checkArray, checkInteger, checkObject, checkString, invalidArgument, PtmzError } from '../errors.js';
-import { arrays, checkNormalisation, type DataSet, type Normalisation } from './dataset.js';
+import { arrays, type DataSet, type Normalisation } from './dataset.js';
 import { entryKind, fileError, malformed } from './files.js';
-import { chooseFiles, ImageDecoder, loadSharp, type ImageFolderProgress, type LabelledFile } from './imageDecoder.js';
-import { checkCounts } from './subset.js';
+import {
+  checkImageFiles,
+  chooseFiles,
+  ImageDecoder,
+  imageFileKeys,
+  loadSharp,
+  type ImageFileOptions,
+  type LabelledFile,
+} from './imageDecoder.js';
 
 /** What {@link imageFolder} takes. */
-export interface ImageFolderOptions {
+export interface ImageFolderOptions extends ImageFileOptions {
   /**
    * Side, or height and width, in pixels, that images are stretched or shrunk to (linear interpolation with
    * antialiasing). Where left out, all images must have one size.
    */
   size?: number | readonly [height: number, width: number];
-  /** Number of training images: a fixed subset with equal numbers of all classes. Only these are decoded. */
-  train?: number;
-  /** Number of test images. */
-  test?: number;
   /** Computed from the training images where left out. */
   normalise?: Normalisation;
-  /** Images decoded at one time; as many as there are cores, at most 4, where left out. */
-  parallel?: number;
-  /** Stops the reading; the promise rejects with `signal.reason`. */
-  signal?: AbortSignal;
-  /** Called at most 30 times a second, and at the end. */
-  onProgress?: (progress: ImageFolderProgress) => void;
 }
 
 /** A data set that knows the names of its classes. */
@@ -34,7 +31,6 @@ export interface NamedDataSet extends DataSet {
   readonly classNames: readonly string[];
 }
 
-const KEYS = ['size', 'train', 'test', 'normalise', 'parallel', 'signal', 'onProgress'];
 const IMAGE = /\.(jpe?g|png)$/i;
 const MAX_SIDE = 2 ** 14;
 const MAX_NESTING = 16;
@@ -82,17 +78,13 @@ export async function imageFolder(dir: string, options: ImageFolderOptions = {})
 
 function checkOptions(dir: string, options: ImageFolderOptions): void {
   checkString('dir', dir);
-  checkObject('options', options, KEYS);
-  const { size, normalise, parallel, onProgress } = options;
+  checkObject('options', options, ['size', ...imageFileKeys]);
+  const { size } = options;
   if (Array.isArray(size)) {
     checkArray('size', size, 2);
     size.forEach((side, i) => checkInteger(`size[${i}]`, side, 1, MAX_SIDE));
   } else if (size !== undefined) checkInteger('size', size, 1, MAX_SIDE);
-  checkCounts(options);
-  if (normalise !== undefined) checkNormalisation(normalise, 3);
-  if (parallel !== undefined) checkInteger('parallel', parallel, 1, 64);
-  if (onProgress !== undefined && typeof onProgress !== 'function')
-    throw invalidArgument('onProgress', 'a function', onProgress);
+  checkImageFiles(options);
 }
 
 async function findSplit(dir: string): Promise<{ train: string; test?: string }> {

@@ -21,7 +21,7 @@ export { cifar10, cifar100, type Cifar100Options, type CifarOptions } from './ci
 export { digits, type DigitsOptions } from './digits.js';
 export { fashionMnist, type FashionMnistOptions } from './fashionMnist.js';
 export { readIdx, type IdxArray } from './idx.js';
-export type { ImageFolderProgress } from './imageDecoder.js';
+export type { ImageFileOptions, ImageFolderProgress } from './imageDecoder.js';
 export { imageFolder, type ImageFolderOptions, type NamedDataSet } from './imageFolder.js';
 export type { ImageSetOptions } from './imageSet.js';
 export { stl10 } from './stl10.js';

@@ -1,30 +1,26 @@
 /** TinyImageNet (Stanford CS231n): 100,000 + 10,000 JPEG files of 64 x 64 in 200 classes. */
 import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { checkInteger, checkObject, checkString, invalidArgument, PtmzError } from '../errors.js';
+import { checkObject, checkString, PtmzError } from '../errors.js';
 import { arrays, type Normalisation } from './dataset.js';
 import { entryKind, fileError, malformed, readWhole } from './files.js';
-import { chooseFiles, ImageDecoder, loadSharp, type ImageFolderProgress, type LabelledFile } from './imageDecoder.js';
+import {
+  checkImageFiles,
+  chooseFiles,
+  ImageDecoder,
+  imageFileKeys,
+  loadSharp,
+  type ImageFileOptions,
+  type LabelledFile,
+} from './imageDecoder.js';
 import type { NamedDataSet } from './imageFolder.js';
-import { checkCounts } from './subset.js';
 
 /** What {@link tinyImageNet} takes. */
-export interface TinyImageNetOptions {
-  /** Number of training images, of 100,000: a fixed subset with equal numbers of all classes. Only these are decoded. */
-  train?: number;
-  /** Number of test images, of the 10,000 for validation. */
-  test?: number;
+export interface TinyImageNetOptions extends ImageFileOptions {
   /** Per channel; that of ImageNet where left out. */
   normalise?: Normalisation;
-  /** Images decoded at one time; as many as there are cores, at most 4, where left out. */
-  parallel?: number;
-  /** Stops the reading; the promise rejects with `signal.reason`. */
-  signal?: AbortSignal;
-  /** Called at most 30 times a second, and at the end. */
-  onProgress?: (progress: ImageFolderProgress) => void;
 }
 
-const KEYS = ['train', 'test', 'normalise', 'parallel', 'signal', 'onProgress'];
 const FOLDER = 'tiny-imagenet-200';
 const NORMALISE = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 const MAX_TEXT = 2 ** 24;
@@ -49,7 +45,9 @@ const MAX_TEXT = 2 ** 24;
  * ```
  */
 export async function tinyImageNet(dir: string, options: TinyImageNetOptions = {}): Promise<NamedDataSet> {
-  checkOptions(dir, options);
+  checkString('dir', dir);
+  checkObject('options', options, imageFileKeys);
+  checkImageFiles(options);
   options.signal?.throwIfAborted();
   const folder = await locate(dir);
   const names = await readNames(join(folder, 'wnids.txt'));
@@ -68,16 +66,6 @@ export async function tinyImageNet(dir: string, options: TinyImageNetOptions = {
     normalise: options.normalise ?? NORMALISE,
   });
   return { ...data, classNames: names };
-}
-
-function checkOptions(dir: string, options: TinyImageNetOptions): void {
-  checkString('dir', dir);
-  checkObject('options', options, KEYS);
-  const { train, test, parallel, onProgress } = options;
-  checkCounts({ train, test });
-  if (parallel !== undefined) checkInteger('parallel', parallel, 1, 64);
-  if (onProgress !== undefined && typeof onProgress !== 'function')
-    throw invalidArgument('onProgress', 'a function', onProgress);
 }
 
 async function locate(dir: string): Promise<string> {

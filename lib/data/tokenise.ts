@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { checkArray, checkNumber, checkObject, checkString, invalidArgument, PtmzError } from '../errors.js';
 import { attempt, disk, makeWritable, OutputFile, syncDirectory, writeFileAtomic } from '../formats/atomicFile.js';
+import { loadPeer, type ImportPackage } from '../peer.js';
 import { entryKind, malformed } from './files.js';
 import { MersenneTwister } from './mersenneTwister.js';
 import { documentsOf, piecesOf, type Document } from './textDocuments.js';
@@ -49,19 +50,8 @@ interface Tokeniser {
 }
 
 /** @internal */
-export async function loadTokeniser(
-  load: (name: string) => Promise<unknown> = (name) => import(name),
-): Promise<Tokeniser> {
-  try {
-    return (await load('gpt-tokenizer/encoding/r50k_base')) as Tokeniser;
-  } catch (cause) {
-    const reason = (cause as Error).message.split('\n')[0];
-    throw new PtmzError('MISSING_PEER', `tokens need the package gpt-tokenizer, which could not be loaded: ${reason}`, {
-      hint: 'npm install gpt-tokenizer',
-      cause,
-    });
-  }
-}
+export const loadTokeniser = (load?: ImportPackage): Promise<Tokeniser> =>
+  loadPeer<Tokeniser>('gpt-tokenizer', 'tokenise', load);
 
 /**
  * Writes the GPT-2 tokens of text files to a folder, every document followed by the token that ends a text. Documents

@@ -1,9 +1,8 @@
 /** trainCNN: small convolutional networks. */
 import type { DataSet } from '../data/dataset.js';
 import { cnn, type CNNOptions } from '../models/cnn.js';
-import { imageShape, takeNetwork } from './network.js';
 import type { Run } from './run.js';
-import { resnetDecay, resnetDefaults } from './trainResNet.js';
+import { asResNetZoo } from './trainResNet.js';
 import { prepare, train, type TrainJobOptions, type TrainOptions } from './trainer.js';
 
 /** The options of {@link cnn} that the data do not decide. */
@@ -37,8 +36,5 @@ export function prepareCNN(options: TrainCNNOptions): Run {
   return prepare(withModel(options));
 }
 
-function withModel<T extends TrainCNNOptions>(options: T) {
-  const { network, rest } = takeNetwork<CNNNetwork, T>(options, ['size', 'activation', 'dropout']);
-  const defaults = options.optimizer === undefined ? { ...resnetDefaults, ...resnetDecay } : resnetDefaults;
-  return { ...defaults, ...rest, model: cnn({ ...network, ...imageShape(options.data) }) };
-}
+const withModel = <T extends TrainCNNOptions>(options: T) =>
+  asResNetZoo<CNNNetwork, T>(options, ['size', 'activation', 'dropout'], cnn);

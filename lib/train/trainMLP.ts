@@ -1,9 +1,8 @@
 /** trainMLP: multi-layer perceptrons on images. */
 import type { DataSet } from '../data/dataset.js';
 import { mlp, type MLPOptions } from '../models/mlp.js';
-import { imageShape, takeNetwork } from './network.js';
 import type { Run } from './run.js';
-import { resnetDecay, resnetDefaults } from './trainResNet.js';
+import { asResNetZoo } from './trainResNet.js';
 import { prepare, train, type TrainJobOptions, type TrainOptions } from './trainer.js';
 
 /** The options of {@link mlp} that the data do not decide. */
@@ -35,8 +34,5 @@ export function prepareMLP(options: TrainMLPOptions): Run {
   return prepare(withModel(options));
 }
 
-function withModel<T extends TrainMLPOptions>(options: T) {
-  const { network, rest } = takeNetwork<MLPNetwork, T>(options, ['hidden', 'activation', 'dropout', 'bias']);
-  const defaults = options.optimizer === undefined ? { ...resnetDefaults, ...resnetDecay } : resnetDefaults;
-  return { ...defaults, ...rest, model: mlp({ ...network, ...imageShape(options.data) }) };
-}
+const withModel = <T extends TrainMLPOptions>(options: T) =>
+  asResNetZoo<MLPNetwork, T>(options, ['hidden', 'activation', 'dropout', 'bias'], mlp);

@@ -1,5 +1,6 @@
 /** trainResNet: residual networks, trained as those of the published zoos. */
 import type { DataSet } from '../data/dataset.js';
+import type { Model } from '../models/model.js';
 import { resnet, type ResNetOptions } from '../models/resnet.js';
 import { imageShape, takeNetwork } from './network.js';
 import type { Run } from './run.js';
@@ -15,11 +16,24 @@ export const resnetDefaults = { lr: 0.1, schedule: 'onecycle' } as const;
 /** @internal */
 export const resnetDecay = { weightDecay: 5e-4 } as const;
 
-function withModel<T extends TrainResNetOptions>(options: T) {
-  const { network, rest } = takeNetwork<ResNetNetwork, T>(options, ['depth', 'width', 'stem']);
+/**
+ * The settings of a network of images that is trained as those of the ResNet zoos, but for what the options say.
+ *
+ * @param keys the options that are the network's
+ * @internal
+ */
+export function asResNetZoo<Network extends object, T extends Network & Partial<TrainOptions> & { data: DataSet }>(
+  options: T,
+  keys: readonly (keyof Network & keyof T)[],
+  build: (network: Network & Pick<Model, 'input' | 'classes'>) => Model,
+) {
+  const { network, rest } = takeNetwork<Network, T>(options, keys);
   const defaults = options.optimizer === undefined ? { ...resnetDefaults, ...resnetDecay } : resnetDefaults;
-  return { ...defaults, ...rest, model: resnet({ ...network, ...imageShape(options.data) }) };
+  return { ...defaults, ...rest, model: build({ ...network, ...imageShape(options.data) }) };
 }
+
+const withModel = <T extends TrainResNetOptions>(options: T) =>
+  asResNetZoo<ResNetNetwork, T>(options, ['depth', 'width', 'stem'], resnet);
 
 /** As {@link trainResNet}, without starting: `run.train()` does that and can be aborted and continued. */
 export function prepareResNet(options: TrainResNetOptions): Run {

@@ -22,6 +22,8 @@ export interface Annotation {
   log_hessian_top_ev: number | null;
   /** The step whose loss, gradient or update was not finite. */
   divergedAt: number | null;
+  /** Where the curvature was measured, and the training came to its end; earlier versions did not write it. */
+  device?: string;
 }
 
 /** The keys are those of the published zoos. Numbers that are not finite are null. */
@@ -53,7 +55,7 @@ const log = (value: number | null) => (value === null ? null : finite(Math.log(v
 
 /** All lines of a trained cell, member by member. */
 export function describeCell(grid: Grid, cell: Cell, run: Run, curvature: Curvature): ResultLine[] {
-  const { history, divergedAt } = run;
+  const { history, divergedAt, device } = run;
   const [trace, error, top, residual] = [
     curvature.trace.map(finite),
     curvature.traceError.map(finite),
@@ -81,6 +83,7 @@ export function describeCell(grid: Grid, cell: Cell, run: Run, curvature: Curvat
       log_hessian_trace_train: logTrace,
       log_hessian_top_ev: logTop,
       divergedAt: divergedAt[m]!,
+      device,
     };
     // Where all members diverged in the first epoch there is no record, but every member has a last line.
     return [...lines.slice(0, -1), { ...(lines.at(-1) ?? { ...member, ...unknown }), ...last, done: true }];

@@ -1,5 +1,6 @@
 /** runZoo: trains and measures the cells of a zoo that are missing, one after the other. */
 import { existsSync } from 'node:fs';
+import { requireDevice } from '../device.js';
 import { PtmzError } from '../errors.js';
 import type { DiskFullError } from '../formats/diskSpace.js';
 import { hessianEigenvalues, type EigenvalueProgress } from '../landscape/eigenvalues.js';
@@ -32,6 +33,8 @@ export type ZooProgress = StageProgress & {
 
 /** What {@link runZoo} tells, and how it is stopped. */
 export interface ZooOptions {
+  /** `cpu` (default), `cuda` or `cuda:N`. A cell that was begun on another one goes on, with a warning. */
+  device?: string;
   /** Stops within milliseconds; the cell under way is saved, and the promise rejects with `signal.reason`. */
   signal?: AbortSignal;
   onBegin?: (cell: Cell, position: number, cells: number) => void;
@@ -47,9 +50,11 @@ export interface ZooOptions {
  * Trains and measures what is missing in `store`. Each cell uses all cores: jobs take turns on the device, so cells side
  * by side would gain nothing.
  *
- * @throws PtmzError of training, measures and files; with an aborted signal it rejects with `signal.reason`
+ * @throws PtmzError `INVALID_ARGUMENT` or `CUDA_UNAVAILABLE` for the device before any work; those of training, measures
+ * and files; with an aborted signal it rejects with `signal.reason`
  */
 export async function runZoo(store: ZooStore, options: ZooOptions = {}): Promise<void> {
+  const device = requireDevice('device', options.device ?? 'cpu');
   const { grid } = store;
   const cells = cellsOf(grid);
   const cost = (some: readonly Cell[]) =>
@@ -59,7 +64,7 @@ export async function runZoo(store: ZooStore, options: ZooOptions = {}): Promise
     if (store.isFinished(cell)) continue;
     options.signal?.throwIfAborted();
     options.onBegin?.(cell, index + 1, cells.length);
-    using run = await prepareCell(store, cell);
+    using run = await prepareCell(store, cell, device);
     run.warnings.forEach((warning) => options.onWarning?.(warning));
     const job = new CellJob(grid, cell, run, work, options);
     await job.train(store.checkpoints(cell));
@@ -70,12 +75,13 @@ export async function runZoo(store: ZooStore, options: ZooOptions = {}): Promise
 }
 
 /** The population of a cell as it was saved, or a new one. */
-async function prepareCell(store: ZooStore, cell: Cell): Promise<Run> {
+async function prepareCell(store: ZooStore, cell: Cell, device: string): Promise<Run> {
   const { grid } = store;
   const directory = store.checkpoints(cell);
-  if (existsSync(directory) && listCheckpoints(directory).length > 0) return loadRun(directory, { data: grid.data });
+  if (existsSync(directory) && listCheckpoints(directory).length > 0)
+    return loadRun(directory, { data: grid.data, device });
   const { data, epochs, seeds, lr } = grid;
-  return prepareResNet({ depth: 18, width: cell.width, data, batchSize: cell.batchSize, epochs, seeds, lr });
+  return prepareResNet({ depth: 18, width: cell.width, data, batchSize: cell.batchSize, epochs, seeds, lr, device });
 }
 
 /** The stages of one cell, counted in the work of the whole zoo. */

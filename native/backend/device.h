@@ -16,6 +16,14 @@ class DeviceRecording {
   virtual ~DeviceRecording() = default;
 };
 
+// A place in the work of a stream.
+class DeviceMark {
+ public:
+  virtual ~DeviceMark() = default;
+  // Returns when all work before it is done. From any thread.
+  virtual void wait() = 0;
+};
+
 // Work of one device in order. Every call may throw GPU_ERROR, which also names an earlier launch that failed late.
 class DeviceStream {
  public:
@@ -27,6 +35,9 @@ class DeviceStream {
   // These two return when the copy is done.
   virtual void read(void* host, const void* from, int64_t bytes) = 0;
   virtual void write(void* to, const void* host, int64_t bytes) = 0;
+  // This one returns at once: memory from allocate_pinned() must stay as it is until a later mark is passed.
+  virtual void write_later(void* to, const void* pinned, int64_t bytes) = 0;
+  virtual std::unique_ptr<DeviceMark> mark() = 0;
   virtual void wait() = 0;
   // Launches in between are recorded, not run.
   virtual void begin_recording() = 0;
@@ -43,6 +54,9 @@ class Device : public Backend {
   // Uninitialised; null where it does not fit.
   virtual void* allocate(int64_t bytes) const = 0;
   virtual void release(void* pointer) const noexcept = 0;
+  // Memory of the host that the device reads by itself; uninitialised, null where it does not fit.
+  virtual void* allocate_pinned(int64_t bytes) const = 0;
+  virtual void release_pinned(void* pointer) const noexcept = 0;
   virtual int64_t free_bytes() const = 0;
   virtual std::unique_ptr<DeviceStream> open_stream() const = 0;
   // A stream for copies of vectors, one caller at a time.

@@ -2,16 +2,17 @@
 // plain data. The addresses are a device's; "(P,n)" is a matrix with a row for each member.
 #pragma once
 #include "backend/launch.h"
-#include "backend/shared/augmentation.h"
 #include "backend/shared/optimiser_rules.h"
+#include "backend/shared/random_ops.h"
 
 namespace ptmz {
 
 enum class StepCode : int32_t {
   set_place,     // *place = next_place
   shuffle,       // order = that of the epoch in next_place
-  draw_walks,    // walks: the augmentation of every image of the batch
-  load_images,   // x, normalised and augmented
+  draw_images,   // draws: the augmentation of every image of the batch
+  recolour,      // coloured: images whose pixels are moved and their colours changed
+  load_images,   // x, augmented, normalised, a part of it erased
   load_tokens,   // x and y
   load_labels,   // y and key
   add_rows,      // sums += weight * rows
@@ -36,6 +37,12 @@ struct StepPlace {
   int64_t step;           // the optimiser's
   double weight;          // of the batch's gradient in the step
   bool begins_step;
+};
+
+// What is drawn for one image of a batch.
+struct ImageDraw {
+  PixelWalk walk;
+  Rectangle erased;
 };
 
 struct StepRows {
@@ -68,12 +75,16 @@ struct StepTask {
   const int32_t* labels;
   DType stored;
   int64_t sample_count, channels, plane, window, stride, batch;
+  int64_t member_samples;  // without an order: from the first sample of a member to that of the next
   const void* table;
   const double *mean, *deviation;  // per channel
   int32_t* order;
   const uint64_t* seeds;
   AugmentOptions augment;
-  PixelWalk* walks;  // (P,B); null: images as they are
+  RandomOps ops;
+  const double* fill;  // per channel: what erasing leaves
+  ImageDraw* draws;    // (P,B); null: images as they are
+  uint8_t* coloured;   // (P,B,2,C,H,W), the second one room of the first; null: colours as they are
   StepRows x, y, key;
 
   // Sums and moves of rows.

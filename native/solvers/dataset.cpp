@@ -34,7 +34,7 @@ void check_layout(const Dataset& data) {
       static_cast<int64_t>(data.deviation.size()) != data.channels) {
     fail("expected one mean and one deviation per channel");
   }
-  if (data.ops.any()) check_random_ops(data.ops, data.channels, data.resident->dtype() == DType::u8);
+  if (data.ops.any()) check_random_ops(data.ops, data.fill, data.channels, data.resident->dtype() == DType::u8);
 }
 
 void check_labels(const Dataset& data, const char* name, int64_t classes) {
@@ -79,15 +79,16 @@ void fill_plane(const In* in, const int32_t* source, int64_t plane, In* framed, 
 }  // namespace
 
 // The bytes (C,H,W) of a sample as `source` moves its pixels, their colours changed.
-void Normaliser::recoloured(const SampleOps& ops, const AugmentOptions& options, int64_t sample, const int32_t* source,
+void Normaliser::recoloured(SampleOps& ops, const AugmentOptions& options, int64_t sample, const int32_t* source,
                             std::vector<uint8_t>& out) const {
   out.resize(data_.sample_size());
   std::vector<uint8_t> framed(data_.plane + 1);
   for (int64_t c = 0; c < data_.channels; ++c)
     fill_plane(data_.resident->as<uint8_t>() + sample * data_.sample_size() + c * data_.plane, source, data_.plane,
                framed.data(), out.data() + c * data_.plane, [](uint8_t byte) { return byte; });
-  ByteImage image{out.data(), data_.channels, options.height, options.width};
-  ops.recolour(image, sample);
+  ops.recolour({out.data(), static_cast<int32_t>(data_.channels), static_cast<int32_t>(options.height),
+                static_cast<int32_t>(options.width)},
+               sample);
 }
 
 template <typename T>
@@ -99,7 +100,8 @@ void Normaliser::gather(const int32_t* order, int64_t first, int64_t count, T* o
   std::vector<float> floats(augmentation ? data_.plane + 1 : 0);
   std::vector<uint8_t> coloured;
   std::optional<SampleOps> ops;
-  if (augmentation && augmentation->options.ops) ops.emplace(data_.ops, augmentation->seed, augmentation->epoch);
+  if (augmentation && augmentation->options.ops)
+    ops.emplace(data_.ops, data_.fill, augmentation->seed, augmentation->epoch);
   const int32_t* source = augmentation ? pixels.data() : nullptr;
   for (int64_t i = 0; i < count; ++i) {
     const int64_t sample = order ? order[first + i] : first + i;

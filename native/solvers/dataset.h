@@ -28,6 +28,7 @@ struct Dataset {
   int64_t window = 0, stride = 1;                   // of tokens
   std::shared_ptr<const TokenFile> file = nullptr;  // of tokens, where they are not resident
   RandomOps ops = {};                               // of images, where AugmentOptions::ops says so
+  std::vector<double> fill = {};                    // what erasing leaves, one value per channel
   bool loads() const { return resident || file; }
   int64_t sample_size() const { return window > 0 ? window : channels * plane; }
   int64_t labels_per_sample() const { return window > 0 ? window : 1; }
@@ -56,7 +57,7 @@ class Normaliser {
               const Augmentation* augmentation = nullptr) const;
 
  private:
-  void recoloured(const SampleOps& ops, const AugmentOptions& options, int64_t sample, const int32_t* source,
+  void recoloured(SampleOps& ops, const AugmentOptions& options, int64_t sample, const int32_t* source,
                   std::vector<uint8_t>& out) const;
   const Dataset& data_;
   std::vector<float> table32_;  // channels x 256

@@ -26,11 +26,12 @@ class DeviceBatchRunner final : public BatchRunner {
     task.code = StepCode::set_place;
     task.members = 1;
     task.place = place_.data();
-    task.next_place.first = first;
+    task.next_place.first = samples_.place(0, first, program.batch);
     stream_->step(task);
     RunOptions whole = options;
     whole.stop = nullptr;  // the caller stops between batches
-    Replay::Key key{program.executor, key_of(program.executor->reserve(whole, *stream_)), key_of(options.members)};
+    Replay::Key key{program.executor, key_of(program.executor->reserve(whole, *stream_)), key_of(options.members),
+                    samples_.address()};
     for (const Vector* v : vectors) key.push_back(v ? v->row(0) : nullptr);
     for (const Addition& a : additions) key.push_back(a.sums->row(0));
     DeviceArray<DeviceFault>& fault = faults_.try_emplace(program.executor, device_, 1).first->second;
@@ -71,7 +72,7 @@ class DeviceBatchRunner final : public BatchRunner {
 
   const Device& device_;
   const std::unique_ptr<DeviceStream> stream_;
-  const DeviceSamples samples_;
+  DeviceSamples samples_;
   DeviceArray<StepPlace> place_;
   std::map<Executor*, DeviceArray<DeviceFault>> faults_;
   Replay replay_;

@@ -36,7 +36,8 @@ class DevicePointLosses final : public PointLosses {
     choose(who);
     points_.write(0, 0, count * points.size(), points.row(0));  // rows follow each other
     run_.members = count;
-    replay_.run({key_of(program_.executor->reserve(run_, *stream_)), key_of(count)}, [&] {
+    samples_.place(0, 0, program_.batch);  // the first ones: all
+    replay_.run({key_of(program_.executor->reserve(run_, *stream_)), key_of(count), samples_.address()}, [&] {
       StepTask task{};
       task.members = count;
       task.place = place_.data();
@@ -72,7 +73,7 @@ class DevicePointLosses final : public PointLosses {
   const BatchProgram& program_;
   RunOptions run_;
   const std::unique_ptr<DeviceStream> stream_;
-  const DeviceSamples samples_;
+  DeviceSamples samples_;
   const DeviceArray<StepPlace> place_;
   const DeviceArray<DeviceFault> fault_;
   DeviceArray<uint64_t> seeds_;

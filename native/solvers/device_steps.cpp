@@ -21,6 +21,19 @@ std::vector<StepPiece> pieces_of(const std::vector<ParameterRange>& ranges) {
 
 std::vector<double> values_of(const Vector& v) { return {v.as<double>(), v.as<double>() + v.rows() * v.size()}; }
 
+// Of the largest batch, of all members.
+int64_t images_of(const TrainOptions& o) { return o.params->rows() * std::max(o.batch.batch, o.tail.batch); }
+bool colours(const TrainOptions& o) { return o.augment.ops && o.train.ops.colours(); }
+
+WindowReaders readers_of(const TrainOptions& o) {
+  if (!o.shuffle) return {};
+  WindowReaders readers;
+  readers.seeds = o.seeds;
+  readers.batch = std::max(o.batch.batch, o.tail.batch);
+  readers.epochs = o.history->rows();
+  return readers;
+}
+
 class DeviceSteps final : public TrainSteps {
  public:
   DeviceSteps(const TrainOptions& options, const Device& device);
@@ -33,10 +46,11 @@ class DeviceSteps final : public TrainSteps {
 
  private:
   bool several() const { return o_.accumulate > 1; }
-  bool ordered() const { return o_.shuffle && o_.train.loads(); }
+  bool ordered() const { return o_.shuffle && o_.train.loads() && !samples_.in_windows(); }
   void run(StepCode code, int64_t count = 1);
   void move(StepCode code, const Vector* to, const Vector* from);
   void shuffle(int64_t epoch);
+  int64_t place_of(const TrainBatch& batch, bool begins);
   void take_batch(const BatchProgram& program, bool begins);
   void commit(const BatchProgram& program);
   DeviceFault* fault_of(const BatchProgram& program);
@@ -45,13 +59,14 @@ class DeviceSteps final : public TrainSteps {
   const int64_t members_;
   RunOptions run_;
   const std::unique_ptr<DeviceStream> stream_;
-  const DeviceSamples samples_;
+  DeviceSamples samples_;
   const std::vector<StepPiece> piece_list_;
   DeviceArray<StepPiece> pieces_;
   DeviceArray<StepPlace> place_;
   DeviceArray<int32_t> order_, alive_;
   DeviceArray<uint64_t> seeds_;
-  DeviceArray<PixelWalk> walks_;
+  DeviceArray<ImageDraw> draws_;
+  DeviceArray<uint8_t> coloured_;
   DeviceArray<double> state_, norms_, lr_, momentum_, weight_decay_;
   DeviceArray<char> rules_;
   DeviceArray<DeviceFault> faults_;                      // of the batch's program and of the tail's
@@ -66,14 +81,15 @@ DeviceSteps::DeviceSteps(const TrainOptions& options, const Device& device)
       members_(options.params->rows()),
       run_(options.run),
       stream_(device.open_stream()),
-      samples_(options.train, device, *stream_),
+      samples_(options.train, device, *stream_, readers_of(options)),
       piece_list_(pieces_of(options.ranges)),
       pieces_(device, *stream_, piece_list_),
       place_(device, 1),
       order_(device, ordered() ? members_ * options.train.count : 0),
       alive_(device, members_),
       seeds_(device, *stream_, options.seeds),
-      walks_(device, options.augment.any() ? members_ * std::max(options.batch.batch, options.tail.batch) : 0),
+      draws_(device, options.augment.any() ? images_of(options) : 0),
+      coloured_(device, colours(options) ? images_of(options) * 2 * options.train.sample_size() : 0),
       state_(device, members_ * kStateColumns),
       lr_(device, *stream_, values_of(*options.lr)),
       momentum_(device, *stream_, values_of(*options.momentum)),
@@ -101,7 +117,8 @@ DeviceSteps::DeviceSteps(const TrainOptions& options, const Device& device)
   task_.order = order_.data();
   task_.seeds = seeds_.data();
   task_.augment = o_.augment;
-  task_.walks = walks_.data();
+  task_.draws = draws_.data();
+  task_.coloured = coloured_.data();
   task_.params = rows_of(o_.params);
   task_.first = rows_of(o_.velocity);
   task_.second = rows_of(o_.second_moment);
@@ -148,6 +165,16 @@ void DeviceSteps::shuffle(int64_t epoch) {
   run(StepCode::shuffle);
 }
 
+// Where a file cannot be read, the batches before are as if they had not been.
+int64_t DeviceSteps::place_of(const TrainBatch& batch, bool begins) {
+  try {
+    return samples_.place(batch.epoch, batch.first, batch.program->batch);
+  } catch (...) {
+    if (!begins && buffers_before_) stream_->copy(o_.buffers->row(0), buffers_before_->row(0), o_.buffers->bytes());
+    throw;
+  }
+}
+
 DeviceFault* DeviceSteps::fault_of(const BatchProgram& program) {
   return faults_.data() + (&program == &o_.batch ? 0 : 1);
 }
@@ -157,10 +184,10 @@ int64_t DeviceSteps::take(int64_t step, const std::vector<TrainBatch>& batches) 
   for (const TrainBatch& batch : batches) {
     const bool begins = &batch == &batches.front(), ends = &batch == &batches.back();
     shuffle(batch.epoch);
-    task_.next_place = {batch.epoch, batch.number, batch.first, step, batch.weight, begins};
+    task_.next_place = {batch.epoch, batch.number, place_of(batch, begins), step, batch.weight, begins};
     run(StepCode::set_place);
     const int64_t room = batch.program->executor->reserve(run_, *stream_);
-    replay_.run({batch.program, key_of(room), key_of(begins), key_of(ends)}, [&] {
+    replay_.run({batch.program, samples_.address(), key_of(room), key_of(begins), key_of(ends)}, [&] {
       take_batch(*batch.program, begins);
       if (ends) commit(*batch.program);
     });

@@ -67,15 +67,10 @@ Trainer::Trainer(const TrainOptions& options, const std::function<void(const Tra
       epochs_(options.history->rows()) {
   validate();
   const Device* device = o_.params->device();
-  if (o_.optimiser.kind == OptimiserKind::lbfgs) {
+  if (o_.optimiser.kind == OptimiserKind::lbfgs)
     steps_ = lbfgs_steps(o_);
-  } else {
-    if (device && o_.augment.ops)
-      throw Error(
-          "UNSUPPORTED",
-          std::string("augment: colour jitter, RandAugment and erasing run on the cpu only, got ") + device->name());
+  else
     steps_ = device ? device_steps(o_, *device) : cpu_steps(o_);
-  }
   if (o_.test.batch.executor || o_.test.tail.executor) tests_ = open_batches(o_.test.data, device);
 }
 

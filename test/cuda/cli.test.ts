@@ -1,5 +1,5 @@
 /** `--device cuda` on the command line: training, going on, measuring, and devices that are not there. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -49,6 +49,51 @@ test('a training that was stopped goes on there with the same numbers; both are 
   );
   traces[0]!.forEach(({ trace }, m) => expect(trace / traces[1]![m]!.trace).toBeCloseTo(1, 6));
 }, 120_000);
+
+const zoo = [
+  ...['quickstart', '--data', 'digits', '--train-samples', '40', '--test-samples', '20', '--epochs', '1'],
+  ...['--widths', '2', '--batch-sizes', '20', '--seeds', '0', '1', '--out', 'zoo', '--json'],
+];
+const results = (name: string) =>
+  readFileSync(join(folder, name, 'result.json'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, number | string>);
+
+test('a zoo: the numbers of the CPU within rounding; what is begun on one device ends on another, and says so', async () => {
+  const there = await ptmz(folder, [...zoo, ...cuda]);
+  expect(`${there.code} ${there.stderr}`).toMatch(/^0 /);
+  expect(JSON.parse(there.stdout)).toMatchObject({ device: 'cuda:0', cells: [{ width: 2, members: 2 }] });
+  const lines = results('zoo');
+  expect(lines.map(({ device }) => device)).toEqual(['cuda:0', 'cuda:0']);
+
+  // Without its results the cell is measured again from its checkpoint, here on the CPU.
+  rmSync(join(folder, 'zoo', 'result.json'));
+  const here = await ptmz(folder, zoo);
+  expect(here.stderr).toMatch(/warning: .*device was 'cuda' and is 'cpu'/s);
+  const again = results('zoo');
+  expect(again.map(({ device }) => device)).toEqual(['cpu', 'cpu']);
+  for (const [i, line] of lines.entries()) {
+    expect(again[i]!.train_loss).toBe(line.train_loss);
+    const [a, b] = [again[i]!, line].map((l) => l.hessian_trace_train_mean as number) as [number, number];
+    expect(a / b).toBeCloseTo(1, 3);
+  }
+}, 120_000);
+
+test('--preset trains a published zoo there', async () => {
+  const preset = ['train', '--preset', 'cifar10ResNet18', '--width', '2', '--batch-size', '10', '--data', 'digits'];
+  const short = ['--train-samples', '20', '--test-samples', '10', '--epochs', '1', '--seeds', '0', '--json'];
+  const there = await report([...preset, ...short, ...cuda, '--out', 'preset']);
+  expect(there.device).toBe('cuda:0');
+  expect(there.history).toHaveLength(1);
+}, 60_000);
+
+test('a zoo on a device that is not there: nothing is begun', async () => {
+  const { code, stderr } = await ptmz(folder, [...zoo.slice(0, -3), '--out', 'nowhere', '--device', 'cuda:9']);
+  expect(code).not.toBe(0);
+  expect(stderr).toMatch(/CUDA_UNAVAILABLE|expected a number below 1/);
+  expect(existsSync(join(folder, 'nowhere'))).toBe(false);
+});
 
 test.each([
   ['gpu', /--device <name>.*'cpu', 'cuda' or 'cuda:N'/s],

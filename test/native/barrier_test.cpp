@@ -75,8 +75,7 @@ bool orders_are_right() {
   task.next_place.epoch = 3;
   const Stream s;
   void* arguments[] = {&task};
-  cudaLaunchKernel(mutated::sample_kernel(StepCode::shuffle, DType::f32), 1, 16, arguments, 16 * sizeof(int32_t),
-                   s.stream);
+  cudaLaunchKernel(mutated::sample_kernel(StepCode::shuffle), 1, 16, arguments, 16 * sizeof(int32_t), s.stream);
   return std::equal(expected.begin(), expected.end(), order.begin() + 1);
 }
 

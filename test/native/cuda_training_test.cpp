@@ -1,121 +1,21 @@
-// What surrounds programs on the emulated CUDA device: samples that are loaded there must be those of the CPU bit for
-// bit, a training step is one recording, and the host waits once per epoch.
+// Training on the emulated CUDA device: a step is one recording, the host waits once per epoch, members and the order
+// of threads change no bit.
 #include <cstring>
 #include <functional>
 #include <memory>
 
 #include "autodiff/autodiff.h"
-#include "backend/cuda/device.h"
 #include "backend/cuda/runtime.h"
 #include "check.h"
 #include "ir/error.h"
 #include "programs.h"
-#include "solvers/device_samples.h"
+#include "samples.h"
 #include "solvers/train.h"
 
-extern "C" const ptmz::cuda::Api* ptmz_cuda_api();
-
 using namespace ptmz;
-using ptmz::test::ramp;
+using namespace ptmz::test;
 
 namespace {
-
-const Device& emulated() { return cuda::open_device(*ptmz_cuda_api(), 0); }
-
-// Samples of 3 x 5 x 7 pixels, or of 4 tokens that overlap.
-struct Samples {
-  static constexpr int64_t kCount = 300;
-  std::unique_ptr<Vector> stored, labels;
-  Dataset data;
-
-  explicit Samples(DType dtype) {
-    data.count = kCount;
-    if (dtype == DType::i32) {
-      data.window = 4;
-      data.stride = 3;
-      stored = std::make_unique<Vector>(dtype, 1, kCount * 3 + 5);
-      for (int64_t i = 0; i < stored->size(); ++i) stored->as<int32_t>()[i] = static_cast<int32_t>(i * i % 1009);
-    } else {
-      data.channels = 3;
-      data.plane = 35;
-      data.mean = {0.3, 0.45, 0.61};
-      data.deviation = {0.21, 0.5, 1.7};
-      stored = std::make_unique<Vector>(dtype, 1, kCount * 105);
-      labels = std::make_unique<Vector>(DType::i32, 1, kCount);
-      for (int64_t i = 0; i < stored->size(); ++i) {
-        if (dtype == DType::u8) stored->as<uint8_t>()[i] = static_cast<uint8_t>(i * 37 % 251 + 1);
-        if (dtype == DType::f32) stored->as<float>()[i] = std::sin(0.7f * static_cast<float>(i));
-      }
-      for (int64_t i = 0; i < kCount; ++i) labels->as<int32_t>()[i] = static_cast<int32_t>(i % 10);
-      data.labels = labels.get();
-    }
-    data.resident = stored.get();
-  }
-};
-
-// A program's vectors x and y on the host or on the device; no program is needed to load them.
-struct Batch {
-  Vector x, y;
-  BatchProgram program;
-
-  Batch(const Samples& s, DType real, int64_t rows, int64_t batch, const Device* device)
-      : x(s.data.window > 0 ? DType::i32 : real, rows, batch * s.data.sample_size(), device),
-        y(DType::i32, rows, batch * s.data.labels_per_sample(), device) {
-    program.vectors = {&x, &y};
-    program.batch = batch;
-    program.x = 0;
-    program.y = 1;
-  }
-};
-
-std::vector<char> bytes_of(const Vector& v) {
-  std::vector<char> bytes(static_cast<size_t>(v.bytes()));
-  v.read(0, 0, v.rows() * v.size(), bytes.data());
-  return bytes;
-}
-
-const uint64_t kSeeds[] = {5, uint64_t{1} << 40, 77};
-constexpr int64_t kMembers = 3, kBatch = 20, kFirst = 260, kEpoch = 9;
-
-// The batch of every member as the device loads it against load_batch().
-void compare_loading(const Samples& s, DType real, const AugmentOptions& augment, bool ordered) {
-  Batch host(s, real, kMembers, kBatch, nullptr), device(s, real, kMembers, kBatch, &emulated());
-  const Normaliser normaliser(s.data);
-  std::vector<int32_t> order, all;
-  for (int64_t m = 0; m < kMembers; ++m) {
-    shuffle(kSeeds[m], kEpoch, s.data.count, order);
-    all.insert(all.end(), order.begin(), order.end());
-    const Augmentation augmentation{augment, kSeeds[m], kEpoch};
-    load_batch(host.program, s.data, normaliser, ordered ? order.data() : nullptr, kFirst, m,
-               augment.any() ? &augmentation : nullptr);
-  }
-
-  const auto stream = emulated().open_stream();
-  const DeviceSamples samples(s.data, emulated(), *stream);
-  const DeviceArray<uint64_t> seeds(emulated(), *stream, {kSeeds, kSeeds + kMembers});
-  const DeviceArray<int32_t> places(emulated(), kMembers * s.data.count);
-  const DeviceArray<PixelWalk> walks(emulated(), kMembers * kBatch);
-  const DeviceArray<StepPlace> place(emulated(), 1);
-  StepTask task{};
-  task.members = kMembers;
-  task.place = place.data();
-  task.next_place = {kEpoch, 0, kFirst, 0, 0, true};
-  task.sample_count = s.data.count;
-  task.seeds = seeds.data();
-  task.order = places.data();
-  for (const StepCode code : {StepCode::set_place, StepCode::shuffle}) {
-    task.code = code;
-    stream->step(task);
-  }
-  CHECK(places.read(*stream) == all);
-  task.order = ordered ? places.data() : nullptr;
-  task.augment = augment;
-  task.walks = augment.any() ? walks.data() : nullptr;
-  samples.load(*stream, device.program, task);
-  stream->wait();
-  CHECK(bytes_of(host.x) == bytes_of(device.x));
-  CHECK(bytes_of(host.y) == bytes_of(device.y));
-}
 
 // y = w x over scalars, loss = mean (y - label)^2, trained on the device.
 struct Regression {
@@ -228,46 +128,6 @@ Counts counts_of(int64_t batch, int64_t epochs) {
 }
 
 }  // namespace
-
-TEST(cuda_samples_are_loaded_as_on_the_cpu_bit_for_bit) {
-  AugmentOptions none, crop, turn;
-  none.height = crop.height = turn.height = 5;
-  none.width = crop.width = turn.width = 7;
-  crop.padding = 2;
-  crop.flip = 0.5;
-  turn = crop;
-  turn.rotate = 170;
-  for (const DType stored : {DType::u8, DType::f32})
-    for (const DType real : {DType::f32, DType::f64})
-      for (const AugmentOptions& augment : {none, crop, turn})
-        for (const bool ordered : {true, false}) compare_loading(Samples(stored), real, augment, ordered);
-  for (const bool ordered : {true, false}) compare_loading(Samples(DType::i32), DType::f64, none, ordered);
-}
-
-// What many trainings read is copied once; whoever is about to write takes that back.
-TEST(cuda_samples_are_copied_once) {
-  Samples s(DType::u8);
-  const std::shared_ptr<const Buffer> first = s.stored->copy_on(emulated());
-  CHECK(s.stored->copy_on(emulated()) == first);
-  s.stored->lock_write("samples");
-  s.stored->as<uint8_t>()[7] = 99;
-  s.stored->unlock_write();
-  compare_loading(s, DType::f32, {}, true);
-  CHECK(s.stored->copy_on(emulated()) != first);
-}
-
-// Threads and blocks in another order must move nothing.
-TEST(cuda_samples_do_not_depend_on_the_order_of_threads) {
-  AugmentOptions turn;
-  turn.height = 5;
-  turn.width = 7;
-  turn.rotate = 30;
-  for (const auto order : {cuda_on_host::Order::descending, cuda_on_host::Order::shuffled}) {
-    cuda_on_host::set_order(order);
-    compare_loading(Samples(DType::u8), DType::f32, turn, true);
-  }
-  cuda_on_host::set_order(cuda_on_host::Order::ascending);
-}
 
 TEST(cuda_training_does_not_depend_on_the_order_of_threads) {
   for (const Configure& configure : {Configure(all_of_it), Configure(nesterov), Configure(rmsprop)}) {

@@ -14,13 +14,19 @@ export function probe(input: Model['input']): Model {
 }
 
 /** What each epoch showed of a data set of one sample, normalised. */
-export async function seen(data: DataSet, augment: Augment, seed: number, epochs: number): Promise<number[][]> {
+export async function seen(
+  data: DataSet,
+  augment: Augment,
+  seed: number,
+  epochs: number,
+  device = 'cpu',
+): Promise<number[][]> {
   const [, channels, height, width] = data.train.shape;
   const model = probe([channels, height, width]);
   const size = channels * height * width;
   const optimizer = { kind: 'sgd', momentum: 0 } as const;
   const settings = { lr: 1e-9, schedule: 'constant', optimizer, dtype: 'float64', evaluateEvery: 1e6 } as const;
-  using run = prepare({ model, data, batchSize: 1, epochs, seeds: [seed], augment, ...settings });
+  using run = prepare({ model, data, batchSize: 1, epochs, seeds: [seed], augment, device, ...settings });
   const result: number[][] = [];
   let before = new Array<number>(size).fill(0);
   for (let step = 1; step <= epochs; step++) {

@@ -3,6 +3,7 @@ import { statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { Option } from 'commander';
 import type { Split } from '../../data/split.js';
+import { requireDevice } from '../../device.js';
 import { PtmzError, unexpected } from '../../errors.js';
 import { makeWritable, writeFileAtomic } from '../../formats/atomicFile.js';
 import {
@@ -91,6 +92,7 @@ async function measure(path: string, options: Options): Promise<void> {
   const { samples, batchSize, threads, seed, probes, top, which, runs, steps, method } = options;
   const given = { samples, batchSize, threads, seed, probes, top, which, runs, steps, method };
   const chosen = chooseMetrics([...new Set(options.only)], given);
+  requireDevice('--device', options.device);
   if (options.out !== undefined) checkOutput(options.out);
   const progress = createProgress();
   using interrupt = stopOnInterrupt(progress, 'stopping; what is measured is kept');

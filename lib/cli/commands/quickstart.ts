@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import type { DataSet } from '../../data/dataset.js';
 import { dataSources } from '../../data/registry.js';
+import { requireDevice } from '../../device.js';
 import { PtmzError } from '../../errors.js';
 import { resnetDefaults } from '../../train/trainResNet.js';
 import { cellsOf, checkGrid, checkSettings, gridParams, type Grid, type HessianSettings } from '../../zoo/grid.js';
@@ -11,7 +12,7 @@ import { ZooStore } from '../../zoo/store.js';
 import { withExamples, type AddCommand } from '../command.js';
 import { addDataOptions, chooseData, readImages, type ChosenData, type DataOptions } from '../dataOptions.js';
 import { endEarly, stopOnInterrupt, type Interrupt } from '../interrupt.js';
-import { integer, list } from '../options.js';
+import { device, integer, list } from '../options.js';
 import { createProgress, secondsSince, type Progress } from '../progress.js';
 import { formatCount, formatDuration, formatNumber, formatPercent } from '../table.js';
 import { describeTraining, sayPaused } from '../trainingProgress.js';
@@ -23,6 +24,7 @@ interface Options extends DataOptions {
   widths: readonly number[];
   batchSizes: readonly number[];
   seeds: readonly number[];
+  device: string;
   json?: boolean;
 }
 
@@ -42,6 +44,7 @@ export const addQuickstart: AddCommand = (program) => {
     .option('--widths <n...>', 'load: channels of the first stage', list(integer(1), widths), widths)
     .option('--batch-sizes <n...>', 'temperature: small batches are hot', list(integer(1), batchSizes), batchSizes)
     .option('--seeds <n...>', 'members of the population in each cell', list(integer(0), seeds), seeds)
+    .option('--device <name>', 'where it runs: cpu, cuda or cuda:N', device, 'cpu')
     .option('--json', 'print the results as JSON')
     .action(quickstart);
   addDataOptions(command, 'images; default: Fashion-MNIST where it is installed, or else digits');
@@ -57,6 +60,7 @@ async function quickstart(options: Options): Promise<void> {
   const { widths, batchSizes, seeds, epochs } = options;
   const settings = { widths, batchSizes, seeds, epochs, lr: resnetDefaults.lr };
   checkSettings(settings);
+  requireDevice('--device', options.device);
   const progress = createProgress();
   using interrupt = stopOnInterrupt(progress, 'stopping after this step, to save it');
   let data: DataSet;
@@ -68,7 +72,7 @@ async function quickstart(options: Options): Promise<void> {
   const hessian = { ...usualHessian, samples: Math.min(usualHessian.samples, data.train.count) };
   using store = new ZooStore(resolve(options.out), checkGrid({ ...settings, data, hessian }));
   say(store.grid, options.out);
-  const done = await trainAndMeasure(store, progress, interrupt);
+  const done = await trainAndMeasure(store, options.device, progress, interrupt);
   await report(store, options, secondsSince(began), !done);
 }
 
@@ -108,13 +112,19 @@ function say({ widths, batchSizes, seeds }: Grid, out: string): void {
 // Work
 
 /** False where a signal stopped it. */
-async function trainAndMeasure(store: ZooStore, progress: Progress, interrupt: Interrupt): Promise<boolean> {
+async function trainAndMeasure(
+  store: ZooStore,
+  device: string,
+  progress: Progress,
+  interrupt: Interrupt,
+): Promise<boolean> {
   const cells = cellsOf(store.grid);
   const before = cells.filter((cell) => store.isFinished(cell)).length;
   if (before > 0) process.stderr.write(`${before} of ${cells.length} cells were finished before\n`);
   let began = 0;
   try {
     await runZoo(store, {
+      device,
       signal: interrupt.signal,
       onBegin: (cell, position, count) => {
         began = performance.now();
@@ -156,8 +166,9 @@ async function report(store: ZooStore, options: Options, seconds: number, interr
   const all = cellsOf(grid);
   if (options.json) {
     const params = gridParams(grid);
+    const { device } = options;
     process.stdout.write(
-      `${JSON.stringify({ directory: store.directory, params, seconds, interrupted, cells }, null, 2)}\n`,
+      `${JSON.stringify({ directory: store.directory, device, params, seconds, interrupted, cells }, null, 2)}\n`,
     );
   } else if (cells.length > 0) console.log(`\n${formatPhaseTable(cells)}\n`);
   if (cells.length > 0) await writePhaseFigure(store);

@@ -2,6 +2,7 @@
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { formatDataSpec, kindOf, shortName } from '../../data/registry.js';
+import { requireDevice } from '../../device.js';
 import { PtmzError, unexpected } from '../../errors.js';
 import { readStateDict } from '../../formats/stateDict.js';
 import { isProblem, sampleShape } from '../../models/trainable.js';
@@ -82,6 +83,7 @@ export const addTrain: AddCommand = (program) => {
 
 async function train(options: Options, command: Command): Promise<void> {
   const began = performance.now();
+  requireDevice('--device', options.device);
   const progress = createProgress();
   using interrupt = stopOnInterrupt(progress, 'stopping after this step, to save it');
   let job: Job;

@@ -8,7 +8,7 @@
 
 namespace ptmz::cuda {
 
-inline constexpr int32_t kApiVersion = 2;
+inline constexpr int32_t kApiVersion = 3;
 
 enum class Status : int32_t { ok, out_of_memory, failed };
 
@@ -25,6 +25,7 @@ struct DeviceReport {
 };
 struct Stream;     // launches of one device, in order
 struct Recording;  // launches that are replayed together
+struct Mark;       // a place in a stream
 
 // Functions that return a Status leave a text in last_error() of the calling thread.
 struct Api {
@@ -34,17 +35,24 @@ struct Api {
   Status (*device)(int32_t device, DeviceReport* report);
   Status (*allocate)(int32_t device, int64_t bytes, void** pointer);
   void (*release)(int32_t device, void* pointer);
+  Status (*allocate_pinned)(int32_t device, int64_t bytes, void** pointer);  // of the host
+  void (*release_pinned)(int32_t device, void* pointer);
   Status (*open)(int32_t device, Stream** stream);
   void (*close)(Stream* stream);
   // Copies wait for what the stream was given before; those from and to the host return when they are done.
   Status (*read)(Stream* stream, void* host, const void* from, int64_t bytes);
   Status (*write)(Stream* stream, void* to, const void* host, int64_t bytes);
+  // Returns at once.
+  Status (*write_later)(Stream* stream, void* to, const void* pinned, int64_t bytes);
   Status (*copy)(Stream* stream, void* to, const void* from, int64_t bytes);
   Status (*zero)(Stream* stream, void* to, int64_t bytes);
   int64_t (*scratch_bytes)(const Launch* launch, DType real);  // of one member
   Status (*launch)(Stream* stream, const DeviceLaunch* launch);
   Status (*step)(Stream* stream, const StepTask* task);
   Status (*wait)(Stream* stream);
+  Status (*mark)(Stream* stream, Mark** mark);
+  Status (*wait_for)(Mark* mark);
+  void (*forget_mark)(Mark* mark);
   Status (*begin_recording)(Stream* stream);
   Status (*end_recording)(Stream* stream, Recording** recording);
   Status (*replay)(Stream* stream, Recording* recording);

@@ -21,6 +21,20 @@ class CudaRecording final : public DeviceRecording {
   Recording* const recording_;
 };
 
+class CudaMark final : public DeviceMark {
+ public:
+  CudaMark(const Api& api, std::string device, Mark* mark) : api_(api), device_(std::move(device)), mark_(mark) {}
+  ~CudaMark() override { api_.forget_mark(mark_); }
+  void wait() override {
+    if (api_.wait_for(mark_) != Status::ok) throw Error("GPU_ERROR", device_ + ": " + api_.last_error());
+  }
+
+ private:
+  const Api& api_;
+  const std::string device_;
+  Mark* const mark_;
+};
+
 class CudaStream final : public DeviceStream {
  public:
   CudaStream(const Api& api, int32_t device, std::string name) : api_(api), name_(std::move(name)) {
@@ -47,6 +61,14 @@ class CudaStream final : public DeviceStream {
   }
   void write(void* to, const void* host, int64_t bytes) override {
     if (bytes > 0) check(api_.write(stream_, to, host, bytes));
+  }
+  void write_later(void* to, const void* pinned, int64_t bytes) override {
+    if (bytes > 0) check(api_.write_later(stream_, to, pinned, bytes));
+  }
+  std::unique_ptr<DeviceMark> mark() override {
+    Mark* mark = nullptr;
+    check(api_.mark(stream_, &mark));
+    return std::make_unique<CudaMark>(api_, name_, mark);
   }
   void wait() override { check(api_.wait(stream_)); }
   void begin_recording() override { check(api_.begin_recording(stream_)); }
@@ -94,18 +116,10 @@ class CudaDevice final : public Device {
     launch.scratch_bytes = api_.scratch_bytes(&launch, real);
   }
 
-  void* allocate(int64_t bytes) const override {
-    void* pointer = nullptr;
-    switch (api_.allocate(index_, bytes, &pointer)) {
-      case Status::ok:
-        return pointer;
-      case Status::out_of_memory:
-        return nullptr;
-      default:
-        throw Error("GPU_ERROR", name_ + ": " + api_.last_error());
-    }
-  }
+  void* allocate(int64_t bytes) const override { return allocate(api_.allocate, bytes); }
   void release(void* pointer) const noexcept override { api_.release(index_, pointer); }
+  void* allocate_pinned(int64_t bytes) const override { return allocate(api_.allocate_pinned, bytes); }
+  void release_pinned(void* pointer) const noexcept override { api_.release_pinned(index_, pointer); }
   int64_t free_bytes() const override {
     DeviceReport report;
     if (api_.device(index_, &report) != Status::ok) throw Error("GPU_ERROR", name_ + ": " + api_.last_error());
@@ -117,6 +131,18 @@ class CudaDevice final : public Device {
   DeviceStream& transfers() const override { return *transfers_; }
 
  private:
+  void* allocate(Status (*take)(int32_t, int64_t, void**), int64_t bytes) const {
+    void* pointer = nullptr;
+    switch (take(index_, bytes, &pointer)) {
+      case Status::ok:
+        return pointer;
+      case Status::out_of_memory:
+        return nullptr;
+      default:
+        throw Error("GPU_ERROR", name_ + ": " + api_.last_error());
+    }
+  }
+
   const Api& api_;
   const int32_t index_;
   const std::string name_;

@@ -20,14 +20,17 @@ Shape shape_of(const StepTask& task) {
   const int64_t elements = divide_up(task.count, kThreads), cells = kThreads * static_cast<int64_t>(sizeof(double));
   switch (task.code) {
     case StepCode::set_place:
-      return {sample_kernel(task.code, task.real), 1};
+      return {sample_kernel(task.code), 1};
     case StepCode::shuffle:
-      return {sample_kernel(task.code, task.real), 1, kThreads * static_cast<int64_t>(sizeof(int32_t))};
-    case StepCode::draw_walks:
-    case StepCode::load_images:
+      return {sample_kernel(task.code), 1, kThreads * static_cast<int64_t>(sizeof(int32_t))};
     case StepCode::load_tokens:
     case StepCode::load_labels:
-      return {sample_kernel(task.code, task.real), elements};
+      return {sample_kernel(task.code), elements};
+    case StepCode::draw_images:
+    case StepCode::load_images:
+      return {image_kernel(task.code, task.real), elements};
+    case StepCode::recolour:  // a block is an image
+      return {image_kernel(task.code, task.real), task.count, recolour_bytes(task.channels)};
     case StepCode::accept:
       return {step_kernel(task.code, task.real), 1, cells};
     case StepCode::freeze:

@@ -19,6 +19,10 @@ struct Recording {
   int32_t device;
   cudaGraphExec_t exec;
 };
+struct Mark {
+  int32_t device;
+  cudaEvent_t event;
+};
 
 namespace {
 
@@ -89,6 +93,13 @@ Status allocate(int32_t index, int64_t bytes, void** pointer) {
 void release(int32_t index, void* pointer) {
   on(index, "releasing", [&] { return cudaFree(pointer); });
 }
+Status allocate_pinned(int32_t index, int64_t bytes, void** pointer) {
+  return on(index, "allocating memory of the host",
+            [&] { return cudaHostAlloc(pointer, static_cast<size_t>(bytes), cudaHostAllocDefault); });
+}
+void release_pinned(int32_t index, void* pointer) {
+  on(index, "releasing memory of the host", [&] { return cudaFreeHost(pointer); });
+}
 
 Status open(int32_t index, Stream** stream) {
   auto opened = std::make_unique<Stream>(Stream{index, nullptr, nullptr});
@@ -121,6 +132,9 @@ Status write(Stream* s, void* to, const void* host, int64_t bytes) {
   const Status status = transfer(s, to, host, bytes, cudaMemcpyHostToDevice, "copying to the device");
   return status == Status::ok ? wait(s) : status;
 }
+Status write_later(Stream* s, void* to, const void* pinned, int64_t bytes) {
+  return transfer(s, to, pinned, bytes, cudaMemcpyHostToDevice, "copying to the device");
+}
 Status copy(Stream* s, void* to, const void* from, int64_t bytes) {
   return transfer(s, to, from, bytes, cudaMemcpyDeviceToDevice, "copying on the device");
 }
@@ -136,6 +150,23 @@ Status step(Stream* s, const StepTask* task) {
   return on(s->device, name(task->code), [&] { return enqueue(*task, s->stream); });
 }
 int64_t scratch_of(const Launch* l, DType real) { return scratch_bytes(*l, real); }
+
+Status mark(Stream* s, Mark** mark) {
+  auto made = std::make_unique<Mark>(Mark{s->device, nullptr});
+  const Status status = on(s->device, "marking a place", [&] {
+    const cudaError_t error = cudaEventCreateWithFlags(&made->event, cudaEventDisableTiming);
+    return error == cudaSuccess ? cudaEventRecord(made->event, s->stream) : error;
+  });
+  if (status == Status::ok) *mark = made.release();
+  return status;
+}
+Status wait_for(Mark* mark) {
+  return on(mark->device, "waiting", [&] { return cudaEventSynchronize(mark->event); });
+}
+void forget_mark(Mark* mark) {
+  on(mark->device, "forgetting a place", [&] { return cudaEventDestroy(mark->event); });
+  delete mark;
+}
 
 Status begin_recording(Stream* s) {
   return on(s->device, "recording",
@@ -167,8 +198,31 @@ void forget(Recording* recording) {
 
 extern "C" __attribute__((visibility("default"))) const ptmz::cuda::Api* ptmz_cuda_api() {
   using namespace ptmz::cuda;
-  static const Api api{kApiVersion, last_error, driver,          device,        allocate, release,    open,
-                       close,       read,       write,           copy,          zero,     scratch_of, launch,
-                       step,        wait,       begin_recording, end_recording, replay,   forget};
+  static const Api api{kApiVersion,
+                       last_error,
+                       driver,
+                       device,
+                       allocate,
+                       release,
+                       allocate_pinned,
+                       release_pinned,
+                       open,
+                       close,
+                       read,
+                       write,
+                       write_later,
+                       copy,
+                       zero,
+                       scratch_of,
+                       launch,
+                       step,
+                       wait,
+                       mark,
+                       wait_for,
+                       forget_mark,
+                       begin_recording,
+                       end_recording,
+                       replay,
+                       forget};
   return &api;
 }

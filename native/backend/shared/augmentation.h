@@ -12,7 +12,7 @@ struct AugmentOptions {
   int64_t padding = 0;  // pixels of zeros around the image out of which the crop is taken; 0: no crop
   double flip = 0;      // probability
   double rotate = 0;    // degrees to either side; nearest pixel, about the centre
-  bool ops = false;     // whether Dataset::ops come after these: on the CPU alone
+  bool ops = false;     // whether Dataset::ops come after these
   bool any() const { return padding > 0 || flip > 0 || rotate > 0 || ops; }
 };
 

@@ -5,11 +5,7 @@
 #include <cstdint>
 #include <limits>
 
-#ifdef __CUDACC__
-#define PTMZ_RULE __host__ __device__
-#else
-#define PTMZ_RULE
-#endif
+#include "backend/shared/host_device.h"
 
 namespace ptmz {
 
@@ -49,12 +45,12 @@ template <typename T, bool nesterov>
 struct SgdRule {
   static constexpr bool kSecond = false;
   T lr, momentum, decay, scale;
-  PTMZ_RULE SgdRule(const OptimiserOptions&, const OptimiserStep& s, bool decays)
+  PTMZ_MEMBER SgdRule(const OptimiserOptions&, const OptimiserStep& s, bool decays)
       : lr(static_cast<T>(s.lr)),
         momentum(static_cast<T>(s.momentum)),
         decay(static_cast<T>(decays ? s.decay : 0.0)),
         scale(static_cast<T>(s.scale)) {}
-  PTMZ_RULE Element<T> next(const Element<T>& x, T g) const {
+  PTMZ_MEMBER Element<T> next(const Element<T>& x, T g) const {
     const T slope = scale * g + decay * x.p;
     const T velocity = momentum * x.first + slope;
     return {x.p - lr * (nesterov ? slope + momentum * velocity : velocity), velocity, x.second};
@@ -66,7 +62,7 @@ template <typename T, bool decoupled>
 struct AdamRule {
   static constexpr bool kSecond = true;
   T keep, pull, scale, rate, beta2, rest1, rest2, root, eps;
-  PTMZ_RULE AdamRule(const OptimiserOptions& o, const OptimiserStep& s, bool decays)
+  PTMZ_MEMBER AdamRule(const OptimiserOptions& o, const OptimiserStep& s, bool decays)
       : keep(static_cast<T>(decoupled && decays ? 1.0 - s.lr * s.decay : 1.0)),
         pull(static_cast<T>(!decoupled && decays ? s.decay : 0.0)),
         scale(static_cast<T>(s.scale)),
@@ -76,7 +72,7 @@ struct AdamRule {
         rest2(static_cast<T>(1.0 - o.beta2)),
         root(static_cast<T>(std::sqrt(1.0 - std::pow(o.beta2, static_cast<double>(s.count))))),
         eps(static_cast<T>(o.eps)) {}
-  PTMZ_RULE Element<T> next(const Element<T>& x, T gradient) const {
+  PTMZ_MEMBER Element<T> next(const Element<T>& x, T gradient) const {
     const T g = scale * gradient + pull * x.p;
     const T first = x.first + rest1 * (g - x.first);
     const T second = beta2 * x.second + rest2 * g * g;
@@ -88,7 +84,7 @@ template <typename T>
 struct RmspropRule {
   static constexpr bool kSecond = true;
   T lr, momentum, decay, scale, alpha, rest, eps;
-  PTMZ_RULE RmspropRule(const OptimiserOptions& o, const OptimiserStep& s, bool decays)
+  PTMZ_MEMBER RmspropRule(const OptimiserOptions& o, const OptimiserStep& s, bool decays)
       : lr(static_cast<T>(s.lr)),
         momentum(static_cast<T>(s.momentum)),
         decay(static_cast<T>(decays ? s.decay : 0.0)),
@@ -96,7 +92,7 @@ struct RmspropRule {
         alpha(static_cast<T>(o.beta2)),
         rest(static_cast<T>(1.0 - o.beta2)),
         eps(static_cast<T>(o.eps)) {}
-  PTMZ_RULE Element<T> next(const Element<T>& x, T gradient) const {
+  PTMZ_MEMBER Element<T> next(const Element<T>& x, T gradient) const {
     const T g = scale * gradient + decay * x.p;
     const T second = alpha * x.second + rest * g * g;
     const T first = momentum * x.first + g / (std::sqrt(second) + eps);
@@ -109,7 +105,7 @@ inline constexpr T kLargest = std::numeric_limits<T>::max();
 
 // Whether an element may be kept; false for a NaN too. A gradient that is not finite makes the first moment not finite.
 template <typename Rule, typename T>
-PTMZ_RULE bool is_finite(const Element<T>& x) {
+PTMZ_MEMBER bool is_finite(const Element<T>& x) {
   int bad = !(std::fabs(x.p) <= kLargest<T>) | !(std::fabs(x.first) <= kLargest<T>);
   if constexpr (Rule::kSecond) bad |= !(std::fabs(x.second) <= kLargest<T>);
   return !bad;

@@ -4,11 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
-#ifdef __CUDACC__
-#define PTMZ_SHARED __host__ __device__ inline
-#else
-#define PTMZ_SHARED static inline
-#endif
+#include "backend/shared/host_device.h"
 
 namespace ptmz {
 

@@ -7,13 +7,16 @@
 #endif
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <random>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -198,8 +201,9 @@ class Scheduler {
 
 Order order = Order::ascending;
 size_t memory = size_t{1} << 34, in_use = 0;
-int calls_until_failure = 0;
-int64_t kernel_count = 0, wait_count = 0;
+std::atomic<bool> lazy = false;
+std::atomic<int> calls_until_failure = 0;
+std::atomic<int64_t> kernel_count = 0, wait_count = 0;
 thread_local void* shared_memory = nullptr;
 thread_local cudaError_t last_error = cudaSuccess;
 std::map<void*, size_t> allocations;
@@ -250,6 +254,7 @@ void run_grid(const Recorded& kernel) {
 
 void* dynamic_shared() { return shared_memory; }
 void set_order(Order value) { order = value; }
+void set_lazy(bool value) { lazy = value; }
 void set_memory(size_t bytes) { memory = bytes; }
 size_t memory_in_use() { return in_use; }
 void fail_after(int calls) { calls_until_failure = calls; }
@@ -269,14 +274,50 @@ struct CUgraphExec_st {
 struct CUstream_st {
   CUgraph_st* captured = nullptr;
   cudaError_t now_or_later(std::function<void()> step) {
-    if (captured == nullptr) {
-      step();
-    } else {
+    const std::lock_guard lock(mutex_);
+    if (captured != nullptr) {
       captured->steps.push_back(std::move(step));
+    } else if (lazy) {
+      waiting_.push_back(std::move(step));
+    } else {
+      step();
     }
     return cudaSuccess;
   }
+  // How much it was given so far.
+  size_t given() const {
+    const std::lock_guard lock(mutex_);
+    return done_ + waiting_.size();
+  }
+  void run_until(size_t place) {
+    const std::lock_guard lock(mutex_);
+    for (; done_ < place && !waiting_.empty(); ++done_, waiting_.pop_front()) waiting_.front()();
+  }
+  void run_all() { run_until(given()); }
+
+ private:
+  mutable std::mutex mutex_;
+  std::deque<std::function<void()>> waiting_;
+  size_t done_ = 0;
 };
+// It holds no stream: one that is gone has done its work.
+struct CUevent_st {
+  cudaStream_t stream = nullptr;
+  size_t place = 0;
+};
+
+namespace {
+
+std::set<cudaStream_t> streams;
+std::mutex streams_mutex;
+
+// As memory is released.
+void run_all_streams() {
+  const std::lock_guard lock(streams_mutex);
+  for (const cudaStream_t stream : streams) stream->run_all();
+}
+
+}  // namespace
 
 cudaError_t cuda_on_host::launch(dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
                                  std::function<void()> thread) {
@@ -337,11 +378,23 @@ cudaError_t cudaMalloc(void** pointer, size_t bytes) {
 }
 cudaError_t cudaFree(void* pointer) {
   if (pointer == nullptr) return cudaSuccess;
+  run_all_streams();
   const std::lock_guard lock(device_mutex);
   const auto found = allocations.find(pointer);
   if (found == allocations.end()) return result(cudaErrorInvalidValue);
   in_use -= found->second;
   allocations.erase(found);
+  std::free(pointer);
+  return cudaSuccess;
+}
+cudaError_t cudaHostAlloc(void** pointer, size_t bytes, unsigned) {
+  if (fails_now()) return result(cudaErrorMemoryAllocation);
+  *pointer = std::malloc(bytes);
+  std::memset(*pointer, 0xff, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaFreeHost(void* pointer) {
+  run_all_streams();
   std::free(pointer);
   return cudaSuccess;
 }
@@ -352,17 +405,41 @@ cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stre
   return stream->now_or_later([=] { std::memset(to, value, bytes); });
 }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = new CUstream_st;
+  const std::lock_guard lock(streams_mutex);
+  streams.insert(*stream = new CUstream_st);
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  stream->run_all();
+  const std::lock_guard lock(streams_mutex);
+  streams.erase(stream);
   delete stream;
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   if (stream->captured != nullptr) return result(cudaErrorStreamCaptureUnsupported);
   ++wait_count;
+  stream->run_all();
   return result(fails_now() ? cudaErrorIllegalAddress : cudaSuccess);
+}
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = new CUevent_st;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  *event = {stream, stream->given()};
+  return cudaSuccess;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  {
+    const std::lock_guard lock(streams_mutex);
+    if (streams.count(event->stream) > 0) event->stream->run_until(event->place);
+  }
+  return result(fails_now() ? cudaErrorIllegalAddress : cudaSuccess);
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
 }
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   stream->captured = new CUgraph_st;

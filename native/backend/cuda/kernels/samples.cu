@@ -1,4 +1,4 @@
-// Kernels that bring samples into a batch: their order, their augmentation, and images, tokens and labels themselves.
+// Kernels that bring samples into a batch: their order, and tokens and labels themselves; images are in images.cu.
 #include <algorithm>
 
 #include "backend/cuda/kernels/step.h"
@@ -33,46 +33,6 @@ __global__ void shuffle(PTMZ_STEP) {
   });
 }
 
-// The number of the sample at place i of the batch.
-__device__ inline int64_t sample_at(const StepTask& task, int64_t m, int64_t i) {
-  const int64_t at = task.place->first + i;
-  return task.order == nullptr ? at : task.order[m * task.sample_count + at];
-}
-
-__global__ void draw_walks(PTMZ_STEP) {
-  for_each_element(task, [&](int64_t m, int64_t i) {
-    const AugmentDraw draw = draw_augmentation(task.augment, task.seeds[m], static_cast<uint32_t>(task.place->epoch),
-                                               static_cast<uint32_t>(sample_at(task, m, i)));
-    task.walks[m * task.batch + i] = walk_of(task.augment, draw);
-  });
-}
-
-// The place in its plane of the pixel that pixel k shows, or -1.
-__device__ inline int64_t shown(const StepTask& task, int64_t m, int64_t i, int64_t k) {
-  if (task.walks == nullptr) return k;
-  const PixelWalk& walk = task.walks[m * task.batch + i];
-  const int32_t row = static_cast<int32_t>(k) / walk.width, column = static_cast<int32_t>(k) - row * walk.width;
-  return shown_pixel(walk, walk.x + row * walk.next_x, walk.y + row * walk.next_y, column) - 1;
-}
-
-template <typename T>
-__global__ void load_images(PTMZ_STEP) {
-  for_each_element(task, [&](int64_t m, int64_t index) {
-    const int64_t size = task.channels * task.plane, i = index / size, within = index - i * size;
-    const int64_t c = within / task.plane, from = shown(task, m, i, within - c * task.plane);
-    const int64_t at = sample_at(task, m, i) * size + c * task.plane + from;
-    T value;
-    if (task.stored == DType::u8) {
-      const int byte = from < 0 ? 0 : static_cast<const uint8_t*>(task.samples)[at];
-      value = static_cast<const T*>(task.table)[256 * c + byte];
-    } else {
-      const float x = from < 0 ? 0 : static_cast<const float*>(task.samples)[at];
-      value = static_cast<T>((x - task.mean[c]) / task.deviation[c]);
-    }
-    row_of<T>(task.x, m)[index] = value;
-  });
-}
-
 // Sample i is `window` tokens from i * stride on, its labels are those one further.
 __global__ void load_tokens(PTMZ_STEP) {
   for_each_element(task, [&](int64_t m, int64_t index) {
@@ -100,16 +60,12 @@ __global__ void load_labels(PTMZ_STEP) {
 
 }  // namespace
 
-StepKernel sample_kernel(StepCode code, DType real) {
+StepKernel sample_kernel(StepCode code) {
   switch (code) {
     case StepCode::set_place:
       return set_place;
     case StepCode::shuffle:
       return shuffle;
-    case StepCode::draw_walks:
-      return draw_walks;
-    case StepCode::load_images:
-      return real == DType::f64 ? load_images<double> : load_images<float>;
     case StepCode::load_tokens:
       return load_tokens;
     case StepCode::load_labels:

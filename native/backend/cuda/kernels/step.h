@@ -22,6 +22,12 @@ __device__ inline void for_each_element(const StepTask& task, F f) {
   if (i < task.count) for_each_member(task, [&](int64_t m) { f(m, i); });
 }
 
+// The number of the sample at place i of the batch.
+__device__ inline int64_t sample_at(const StepTask& task, int64_t m, int64_t i) {
+  const int64_t at = task.place->first + i;
+  return task.order == nullptr ? m * task.member_samples + at : task.order[m * task.sample_count + at];
+}
+
 // Not NaN, not infinite.
 template <typename T>
 __device__ inline bool is_number(T x) {

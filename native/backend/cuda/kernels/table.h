@@ -58,8 +58,11 @@ int64_t attention_elements(AttentionPass pass, int64_t tile, int64_t size);
 // cross_entropy.cu
 Kernel cross_entropy_kernel(LaunchCode code, DType real);
 
-// samples.cu and steps.cu: the kernel of a StepTask; null for a code of another function.
-StepKernel sample_kernel(StepCode code, DType real);
+// images.cu, samples.cu and steps.cu: the kernel of a StepTask; null for a code of another function.
+StepKernel image_kernel(StepCode code, DType real);
+// Shared memory of a block of StepCode::recolour: histograms and tables.
+__host__ __device__ inline int64_t recolour_bytes(int64_t channels) { return channels * 256 * 5; }
+StepKernel sample_kernel(StepCode code);
 StepKernel step_kernel(StepCode code, DType real);
 StepKernel optimiser_kernel(StepCode code, DType real, const OptimiserOptions& options);
 
