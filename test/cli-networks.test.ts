@@ -138,6 +138,34 @@ const cases: Case[] = [
         ...{ accumulate: 2, batchSize: 20, epochs: 2, shuffle: false, decay: 'matrices', seeds: [0] },
       }),
   },
+  ...(
+    [
+      { equation: 'reaction', rho: [2, 5] },
+      { equation: 'burgers', nu: [0.1] },
+    ] as const
+  ).map((choice) => {
+    const [constant, values] = Object.entries(choice)[1] as [string, readonly number[]];
+    const [layers, seeds] = [[2, 6, 1], values.map(() => 3)];
+    const flags = {
+      equation: [choice.equation],
+      [constant]: values,
+      seeds,
+      layers,
+      places: [12],
+      times: [5],
+      collocation: [20],
+    };
+    const { epochs, stepsPerEpoch } = { epochs: 1, stepsPerEpoch: 6 };
+    return {
+      args: [
+        ...['--model', 'pinn', '--epochs', `${epochs}`, '--steps-per-epoch', `${stepsPerEpoch}`],
+        ...Object.entries(flags).flatMap(([key, given]) => [`--${key}`, ...given.map(String)]),
+      ],
+      name: `${choice.equation}-n2x6x1-c20-x12-t5`,
+      train: () =>
+        trainPINN({ ...choice, seeds, layers, places: 12, times: 5, collocation: 20, epochs, stepsPerEpoch }),
+    };
+  }),
 ];
 
 describe.each(cases)('$name', ({ args, name, train }) => {
@@ -150,7 +178,7 @@ describe.each(cases)('$name', ({ args, name, train }) => {
     expect(code).toBe(0);
     expect(result).toMatchObject({ finished: true, history: JSON.parse(JSON.stringify(run.history)) as unknown[] });
     expect(result.members.map(({ seed }) => seed)).toEqual(run.seeds);
-    const data = name.startsWith('convection') ? undefined : (run.data as DataSet);
+    const data = /^(convection|reaction|burgers)-/.test(name) ? undefined : (run.data as DataSet);
     using loaded = await loadRun(join(folder, 'runs', name), { data });
     for (const m of run.seeds.keys()) expect(loaded.stateDict(m)).toEqual(run.stateDict(m));
     expect(loaded.settings).toEqual({ ...run.settings, model: loaded.model, data: loaded.data });
@@ -253,6 +281,15 @@ describe('refused before any work', () => {
     [['--model', 'vit', '--hidden', '4', '5'], /nothing beside --model vit for --hidden but received 4 5/],
     [['--dim', '4'], /nothing beside --model resnet18 for --dim/],
     [['--model', 'mlp', '--beta', '4'], /nothing beside --model mlp for --beta/],
+    [['--model', 'pinn', '--rho', '4'], /nothing beside --equation convection for --rho but received 4/],
+    [['--model', 'pinn', '--equation', 'burgers', '--beta', '4'], /nothing beside --equation burgers for --beta/],
+    [['--model', 'pinn', '--equation', 'burgers', '--nu', '0'], /--nu/],
+    [['--model', 'pinn', '--equation', 'heat'], /--equation.*'heat'.*convection, reaction, burgers/],
+    [['--equation', 'burgers'], /nothing beside --model resnet18 for --equation/],
+    [
+      ['--model', 'pinn', '--equation', 'reaction', '--rho', '1', '2', '3'],
+      /one value or 1, one per seed for --rho but received 3 values/,
+    ],
     [['--model', 'vit', '--activation', 'tanh'], /one of relu, gelu for --activation but received 'tanh'/],
     [['--model', 'pinn'], /nothing beside --model pinn for --data but received digits/],
     [['--model', 'gpt2'], /text for --model gpt2 for --data but received images: digits/],

@@ -1,5 +1,6 @@
 /** Flags of the networks of `ptmz train`, in the groups of its help, and the options that they make. */
 import { unexpected } from '../errors.js';
+import type { EquationName } from '../models/equations.js';
 import { smallActivations } from '../models/moduleList.js';
 import { longOf, pick, refuseOthers, type FlagTable, type Given } from './flags.js';
 import { networkOf, type NetworkName } from './networks.js';
@@ -79,13 +80,43 @@ const small: FlagTable = {
   },
 };
 
-const equation: FlagTable = {
+/** Constants of the equations, by name; each belongs to one of them. */
+const constants: FlagTable = {
   beta: {
     flags: '--beta <x...>',
-    description: 'speed, one or one per seed; default 1',
+    description: 'of convection, u_t + beta u_x = 0: speed, one or one per seed; default 1',
     parse: list(number(0)),
+    of: ['convection'],
+  },
+  rho: {
+    flags: '--rho <x...>',
+    description: 'of reaction, u_t = rho u (1 - u): rate, one or one per seed; default 5',
+    parse: list(number(0)),
+    of: ['reaction'],
+  },
+  nu: {
+    flags: '--nu <x...>',
+    description: 'of burgers, u_t + u u_x = nu u_xx: viscosity, one or one per seed; default 0.1',
+    parse: list(number(Number.MIN_VALUE)),
+    of: ['burgers'],
+  },
+};
+const standardConstants: Readonly<Record<EquationName, Record<string, readonly number[]>>> = {
+  convection: { beta: [1] },
+  reaction: { rho: [5] },
+  burgers: { nu: [0.1] },
+};
+/** Flags that take one value, or one per seed. */
+export const constantNames = Object.keys(constants);
+
+const equation: FlagTable = {
+  equation: {
+    flags: '--equation <name>',
+    description: 'what it solves; default convection',
+    choices: Object.keys(standardConstants),
     of: ['pinn'],
   },
+  ...Object.fromEntries(Object.entries(constants).map(([name, flag]) => [name, { ...flag, of: ['pinn'] }])),
   layers: {
     flags: '--layers <n...>',
     description: 'sizes from 2 to 1; default 2 50 50 50 50 1',
@@ -143,5 +174,18 @@ export function networkOptions(name: NetworkName, preset: Given, given: Given): 
     );
   const { equationWeight, ...own } = pick(networkFlags, given);
   const fixed = pick(networkFlags, preset);
-  return { ...standard, ...fixed, ...own, ...(equationWeight !== undefined && { weight: equationWeight }) };
+  return {
+    ...standard,
+    ...(name === 'pinn' && standardConstant(given)),
+    ...fixed,
+    ...own,
+    ...(equationWeight !== undefined && { weight: equationWeight }),
+  };
+}
+
+/** That of the equation which was named; a constant of another one is refused. */
+function standardConstant(given: Given): Record<string, readonly number[]> {
+  const { equation = 'convection' } = given as { equation?: EquationName };
+  refuseOthers(constants, given, equation, `--equation ${equation}`);
+  return standardConstants[equation];
 }

@@ -63,9 +63,9 @@ export const networks = {
     prepare: prepareGPT2,
   },
   pinn: {
-    description: 'physics-informed network for convection, u_t + beta u_x = 0; no data',
+    description: 'physics-informed network for convection, reaction or Burgers; no data',
     takes: 'nothing',
-    standard: { beta: [1] },
+    standard: {},
     recipe: { ...pinnDefaults, lr: 1, schedule: 'constant' },
     activations: ['tanh', 'sin', 'relu', 'softplus'],
     prepare: preparePINN,

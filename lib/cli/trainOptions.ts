@@ -10,7 +10,7 @@ import { zoos, type Zoo } from '../train/zoos.js';
 import { augmentFlags, chooseAugment } from './augmentFlags.js';
 import { helpSection } from './command.js';
 import { addFlags, longOf, pick, refuseOthers, type FlagTable, type Given } from './flags.js';
-import { networkFlags, networkGroups, networkOptions } from './networkFlags.js';
+import { constantNames, networkFlags, networkGroups, networkOptions } from './networkFlags.js';
 import { networkOf, networks, type NetworkName, type Recipe, type Takes } from './networks.js';
 import { oneOf } from './options.js';
 import {
@@ -108,12 +108,16 @@ function perMember(settings: Record<string, unknown>, members: number): Record<s
     if (values.length === 1) return values[0];
     throw unexpected(flag, `one value or ${members}, one per seed`, `${values.length} values`);
   };
-  const { lr, beta, optimizer, ...rest } = settings;
+  const { lr, optimizer, ...rest } = settings;
   const { weightDecay, ...own } = optimizer as Record<string, unknown>;
   return {
-    ...rest,
+    ...Object.fromEntries(
+      Object.entries(rest).map(([key, value]) => [
+        key,
+        constantNames.includes(key) ? check(longOf(networkFlags[key]!), value) : value,
+      ]),
+    ),
     lr: check('--lr', lr),
-    ...(beta !== undefined && { beta: check('--beta', beta) }),
     optimizer: { ...own, ...(weightDecay !== undefined && { weightDecay: check('--weight-decay', weightDecay) }) },
   };
 }

@@ -7,7 +7,7 @@ export type { JobOptions } from './job.js';
 export { prepareCNN, trainCNN, type CNNNetwork, type TrainCNNOptions } from './trainCNN.js';
 export { prepareGPT2, trainGPT2, type GPT2Network, type TrainGPT2Options } from './trainGPT2.js';
 export { prepareMLP, trainMLP, type MLPNetwork, type TrainMLPOptions } from './trainMLP.js';
-export { preparePINN, trainPINN, type TrainPINNOptions } from './trainPINN.js';
+export { preparePINN, trainPINN, type EquationChoice, type TrainPINNOptions } from './trainPINN.js';
 export { prepareViT, trainViT, type TrainViTOptions, type ViTNetwork } from './trainViT.js';
 export { zoos, type ResNetRecipe, type ViTRecipe, type Zoo, type ZooAxis } from './zoos.js';
 export { prepareResNet, trainResNet, type ResNetNetwork, type TrainResNetOptions } from './trainResNet.js';

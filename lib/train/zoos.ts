@@ -3,7 +3,7 @@
  * the paper says where it comes from.
  */
 import type { Augment } from './augment.js';
-import { pinnDefaults, type TrainPINNOptions } from './trainPINN.js';
+import { pinnDefaults, type EquationChoice, type TrainPINNOptions } from './trainPINN.js';
 import { gpt2Defaults, type TrainGPT2Options } from './trainGPT2.js';
 import { resnetDecay, resnetDefaults, type TrainResNetOptions } from './trainResNet.js';
 import { vitDefaults, type TrainViTOptions } from './trainViT.js';
@@ -40,7 +40,7 @@ export type ResNetRecipe = Required<Pick<TrainResNetOptions, 'depth' | 'epochs'>
 /** What a zoo of vision transformers fixes of {@link trainViT}. */
 export type ViTRecipe = Optional<TrainViTOptions, Data | 'dim'>;
 type GPT2Recipe = Optional<TrainGPT2Options, Data | 'dim'>;
-type PINNRecipe = Optional<TrainPINNOptions, 'beta' | 'seeds' | 'epochs'>;
+type PINNRecipe = Optional<Omit<TrainPINNOptions, keyof EquationChoice>, 'seeds' | 'epochs'>;
 
 const powers = (from: number, to: number): number[] => {
   const values = [];

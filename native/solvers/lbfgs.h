@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "runtime/vector.h"
+#include "solvers/lbfgs_pairs.h"
 
 namespace ptmz {
 
@@ -13,19 +14,6 @@ struct LbfgsOptions {
   double tolerance_grad = 1e-7;    // a member is done when its largest |g_i| is not above this
   double tolerance_change = 1e-9;  // or its step, change of the loss or slope along the direction is below this
   int64_t evaluations = 25;        // of a line search, beside the first
-};
-
-// Columns of LbfgsState::scalars, one row per member; behind them 1 / (y s) of every pair, by place.
-enum LbfgsColumn : int {
-  kLbfgsLoss,   // at the parameters
-  kLbfgsScale,  // of the first approximation of the inverse Hessian
-  kLbfgsPairs,  // stored
-  kLbfgsNext,   // the place of the next pair
-  kLbfgsIterations,
-  kLbfgsEvaluations,  // of loss and gradient; 0: there is no gradient yet
-  kLbfgsStep,         // t of the last iteration
-  kLbfgsDone,         // 1 once a tolerance is met
-  kLbfgsColumns
 };
 
 // All that an iteration leaves for the next one, owned by the caller.
@@ -55,10 +43,13 @@ class Lbfgs {
 
  private:
   double* row(int64_t m) const { return state_.scalars->as<double>(m); }
+  template <typename T>
+  LbfgsPairs<T> pairs_of(int64_t m);
 
   LbfgsOptions options_;
   LbfgsState state_;
-  Vector trial_, direction_;  // (P,n)
+  Vector trial_, direction_;           // (P,n)
+  std::vector<PairProducts> products_;  // by member
 };
 
 }  // namespace ptmz

@@ -75,6 +75,7 @@ export const addTrain: AddCommand = (program) => {
     ['ptmz train --preset cifar10ViT --dim 48 --batch-size 128 --data cifar10:data', 'a cell of a published zoo'],
     ['ptmz train --model gpt2 --data text:book.txt --block 128', 'a GPT-2 on the characters of a text'],
     ['ptmz train --model pinn --beta 1 10 30 --seeds 0 0 0', 'three equations as one population'],
+    ['ptmz train --model pinn --equation burgers --nu 0.1 0.01 --seeds 0 0', "two viscosities of Burgers' equation"],
     ['ptmz train --data cifar10:data --crop 4 --flip 0.5 --epochs 100', 'with augmentation'],
     ['ptmz train --data digits --width 8 --weights model.pt', 'from weights of PyTorch, or of another run'],
     ['ptmz train --resume runs/resnet18-w8-b64-digits', 'go on where it was stopped'],

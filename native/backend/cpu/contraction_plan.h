@@ -261,6 +261,10 @@ struct MatmulPlan {
   int64_t blocks;
 };
 
+// Floating-point operations below which a product stays one block: cut in two it packs one factor twice, and launches of
+// this size are seldom shared between threads (executor.cpp).
+constexpr double kSmallProduct = 1e6;
+
 // `other`: elements of the operand that every tile reads again and packs anew; what is far beyond the caches has to be
 // worth it.
 static inline int64_t matmul_tile(int64_t size, int64_t tiles, int64_t other) {
@@ -286,7 +290,7 @@ static inline MatmulPlan plan_matmul(const Launch& launch) {
   p.k = shape[2];
   if (p.batch * p.m * p.n == 0) return p;
   const double work = 2.0 * p.m * p.n * larger(p.k, 1);
-  const int64_t wanted = wanted_blocks(work * p.batch);
+  const int64_t wanted = work * p.batch < kSmallProduct ? 1 : wanted_blocks(work * p.batch);
   const int64_t tiles = ceil_divide(wanted, p.batch);
   p.tile_m = p.m >= p.n ? matmul_tile(p.m, tiles, p.n * p.k) : p.m;
   p.tile_n = p.m >= p.n ? p.n : matmul_tile(p.n, tiles, p.m * p.k);

@@ -18,6 +18,8 @@ struct Matrix {
 constexpr int kTileRows = kVectorRegisters == 32 ? 8 : 4;
 constexpr int kTileVectors = 3;
 constexpr int64_t kSliceDepth = 256, kSliceRows = 96, kSliceVectors = 48;
+// Packing costs about as much as two panels of b do. What few panels read is read where it lies: a, and a small b.
+constexpr int64_t kFewPanels = 2, kSmallSlice = 8192;
 
 template <typename T>
 constexpr int64_t kVector = kVectorBytes / sizeof(T);
@@ -79,58 +81,87 @@ void pack_across(const T* data, int64_t depth_stride, int64_t rows, int64_t dept
   }
 }
 
-// c[M][width] (+)= the product of two packed panels; width may be less than the Vectors that b's panel holds.
-template <int M, int Vectors, typename T>
-__attribute__((noinline)) void multiply_panels(const T* a, const T* b, int64_t depth, T* c, int64_t c_row, int64_t rows,
-                                               int64_t width, bool add) {
+// Rows of a as a register tile reads them: element (i, k) is data[i + k * step], a packed panel or a transposed matrix
+// in its place; or data[i * step + k], a matrix in its place.
+enum class Walk { across, along };
+template <typename T>
+struct Strip {
+  const T* data;
+  int64_t step;
+};
+
+template <Walk W>
+struct Way {
+  static constexpr Walk walk = W;
+};
+template <typename T>
+struct PanelOfB {
+  const T* data;
+  int64_t row;  // from one of its rows to the next
+};
+// The part of c that a tile computes; it may have fewer rows and columns than the registers hold.
+template <typename T>
+struct Tile {
+  T* c;
+  int64_t row, rows, width;
+  bool add;
+};
+
+// A tile (+)= a strip of a times a panel of b.
+template <int M, int Vectors, Walk W, typename T>
+__attribute__((noinline)) void multiply_panels(const Strip<T>& strip, const PanelOfB<T>& panel, int64_t depth,
+                                               const Tile<T>& tile) {
   using V = typename Lanes<T, kVectorBytes>::Vector;
   using Unaligned = typename Lanes<T, kVectorBytes>::Unaligned;
   constexpr int64_t L = kVector<T>;
   V sums[M][Vectors] = {};
-  for (int64_t k = 0; k < depth; ++k, a += M, b += Vectors * L) {
+  const T *a = strip.data, *b = panel.data;
+  const int64_t a_step = strip.step, b_step = panel.row;
+  for (int64_t k = 0; k < depth; ++k, a += W == Walk::along ? 1 : a_step, b += b_step) {
     V x[Vectors];
 #pragma GCC unroll 3
     for (int j = 0; j < Vectors; ++j) x[j] = *reinterpret_cast<const Unaligned*>(b + j * L);
 #pragma GCC unroll 8
     for (int i = 0; i < M; ++i) {
 #pragma GCC unroll 3
-      for (int j = 0; j < Vectors; ++j) sums[i][j] += x[j] * a[i];
+      for (int j = 0; j < Vectors; ++j) sums[i][j] += x[j] * a[W == Walk::along ? i * a_step : i];
     }
   }
-  if (width == Vectors * L && rows == M) {
+  const bool add = tile.add;
+  if (tile.width == Vectors * L && tile.rows == M) {
 #pragma GCC unroll 8
     for (int i = 0; i < M; ++i) {
 #pragma GCC unroll 3
       for (int j = 0; j < Vectors; ++j) {
-        Unaligned* out = reinterpret_cast<Unaligned*>(c + i * c_row + j * L);
+        Unaligned* out = reinterpret_cast<Unaligned*>(tile.c + i * tile.row + j * L);
         *out = add ? *out + sums[i][j] : sums[i][j];
       }
     }
     return;
   }
-  T tile[M][Vectors * L];
+  T whole[M][Vectors * L];
 #pragma GCC unroll 8
   for (int i = 0; i < M; ++i) {
 #pragma GCC unroll 3
-    for (int j = 0; j < Vectors; ++j) *reinterpret_cast<Unaligned*>(tile[i] + j * L) = sums[i][j];
+    for (int j = 0; j < Vectors; ++j) *reinterpret_cast<Unaligned*>(whole[i] + j * L) = sums[i][j];
   }
-  for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t j = 0; j < width; ++j) c[i * c_row + j] = add ? c[i * c_row + j] + tile[i][j] : tile[i][j];
+  for (int64_t i = 0; i < tile.rows; ++i) {
+    T* out = tile.c + i * tile.row;
+    for (int64_t j = 0; j < tile.width; ++j) out[j] = add ? out[j] + whole[i][j] : whole[i][j];
   }
 }
 
-template <int M, typename T>
-void multiply_rows(int vectors, const T* a, const T* b, int64_t depth, T* c, int64_t c_row, int64_t rows, int64_t width,
-                   bool add) {
-  if (vectors == 3) multiply_panels<M, 3>(a, b, depth, c, c_row, rows, width, add);
-  if (vectors == 2) multiply_panels<M, 2>(a, b, depth, c, c_row, rows, width, add);
-  if (vectors == 1) multiply_panels<M, 1>(a, b, depth, c, c_row, rows, width, add);
+template <int M, Walk W, typename T>
+void multiply_rows(int vectors, const Strip<T>& a, const PanelOfB<T>& b, int64_t depth, const Tile<T>& tile) {
+  if (vectors == 3) multiply_panels<M, 3, W>(a, b, depth, tile);
+  if (vectors == 2) multiply_panels<M, 2, W>(a, b, depth, tile);
+  if (vectors == 1) multiply_panels<M, 1, W>(a, b, depth, tile);
 }
 
-// Rows of the register tile for what is left of a slice.
-static inline int64_t tile_rows(int64_t left) {
-  if (left > kTileRows / 2) return kTileRows;
-  return left > 2 ? 4 : left > 1 ? 2 : 1;
+// Rows of the register tile for what is left of a slice. Only a packed one may have fewer.
+static inline int64_t tile_rows(int64_t left, bool packed) {
+  if (left >= kTileRows || (packed && left > kTileRows / 2)) return kTileRows;
+  return left >= 4 || (packed && left > 2) ? 4 : left > 1 ? 2 : 1;
 }
 
 // Columns of the next panel of b: three vectors, but two of the last four, because a tile of one vector cannot keep the
@@ -141,24 +172,66 @@ int64_t panel_columns(int64_t left) {
   return smaller(left, (vectors == kTileVectors + 1 ? 2 : kTileVectors) * kVector<T>);
 }
 
+// Panels of the rows of a slice of a, one after another.
 template <typename T>
-void multiply_slices(const T* a, const T* b, int64_t rows, int64_t columns, int64_t depth, T* c, int64_t c_row,
-                     bool add) {
+void pack_rows(const Matrix<T>& a, int64_t rows, int64_t depth, T* panel) {
+  int64_t i = 0;
+  if (a.row == 1) {
+    i = rows / kTileRows * kTileRows;
+    pack_across(a.data, a.column, i, depth, panel);
+    panel += i * depth;
+  }
+  while (i < rows) {
+    const int64_t padded = tile_rows(rows - i, true), count = smaller(padded, rows - i);
+    pack(a.data + i * a.row, a.row, a.column, count, padded, depth, panel);
+    panel += padded * depth;
+    i += count;
+  }
+}
+
+// Where a panel begins: before its own columns if that fills its last vector, so that some of its neighbour's are
+// computed again. Not when it adds to what is there.
+static inline int64_t panel_start(int64_t j, int64_t width, int64_t padded, bool add) {
+  return !add && j + width >= padded ? j + width - padded : j;
+}
+
+// A slice of a: packed, or where it lies.
+template <typename T>
+struct SliceOfA {
+  Matrix<T> matrix;
+  bool packed;
+
+  // f(rows of the tile, strip) for the tile of rows from `i` on, the panel being `depth` long.
+  template <typename F>
+  void strip(int64_t i, int64_t height, int64_t depth, const F& multiply) const {
+    using Across = Way<Walk::across>;
+    if (packed) return multiply(Across{}, Strip<T>{matrix.data + i * depth, height});
+    if (matrix.row == 1) return multiply(Across{}, Strip<T>{matrix.data + i, matrix.column});
+    multiply(Way<Walk::along>{}, Strip<T>{matrix.data + i * matrix.row, matrix.row});
+  }
+};
+
+// b: packed panels, or with b_row > 0 rows so far apart.
+template <typename T>
+void multiply_slices(const SliceOfA<T>& a, const T* b, int64_t b_row, int64_t rows, int64_t columns, int64_t depth,
+                     T* c, int64_t c_row, bool add) {
   for (int64_t j = 0, width; j < columns; j += width) {
     width = panel_columns<T>(columns - j);
     const int vectors = static_cast<int>(ceil_divide(width, kVector<T>));
-    const T* panel = a;
-    for (int64_t i = 0; i < rows;) {
-      const int64_t padded = tile_rows(rows - i), count = smaller(padded, rows - i);
-      T* out = c + i * c_row + j;
-      if (padded == 8) multiply_rows<8>(vectors, panel, b, depth, out, c_row, count, width, add);
-      if (padded == 4) multiply_rows<4>(vectors, panel, b, depth, out, c_row, count, width, add);
-      if (padded == 2) multiply_rows<2>(vectors, panel, b, depth, out, c_row, count, width, add);
-      if (padded == 1) multiply_rows<1>(vectors, panel, b, depth, out, c_row, count, width, add);
-      panel += padded * depth;
-      i += count;
+    const int64_t padded = vectors * kVector<T>, start = panel_start(j, width, padded, add);
+    const PanelOfB<T> panel = b_row > 0 ? PanelOfB<T>{b + start, b_row} : PanelOfB<T>{b, padded};
+    for (int64_t i = 0, height; i < rows; i += height) {
+      height = tile_rows(rows - i, a.packed);
+      const Tile<T> tile = {c + i * c_row + start, c_row, smaller(height, rows - i), j + width - start, add};
+      a.strip(i, height, depth, [&](auto way, const Strip<T>& strip) {
+        constexpr Walk walk = decltype(way)::walk;
+        if (height == 8) multiply_rows<8, walk>(vectors, strip, panel, depth, tile);
+        if (height == 4) multiply_rows<4, walk>(vectors, strip, panel, depth, tile);
+        if (height == 2) multiply_rows<2, walk>(vectors, strip, panel, depth, tile);
+        if (height == 1) multiply_rows<1, walk>(vectors, strip, panel, depth, tile);
+      });
     }
-    b += vectors * kVector<T> * depth;
+    if (b_row == 0) b += padded * depth;
   }
 }
 
@@ -168,35 +241,30 @@ template <typename T, typename F>
 void gemm(int64_t m, int64_t n, int64_t k, const Matrix<T>& a, const Matrix<T>& b, T* c, int64_t c_row, bool add,
           void* scratch, const F& done) {
   constexpr int64_t slice_columns = kSliceVectors * kVector<T>;
+  const bool a_in_place = n <= kFewPanels * kTileVectors * kVector<T> && (a.row == 1 || a.column == 1);
   T* a_panels = static_cast<T*>(scratch);
   T* b_panels = a_panels + kSliceRows * kSliceDepth;
   for (int64_t p = 0; p < k; p += kSliceDepth) {
     const int64_t depth = smaller(kSliceDepth, k - p);
+    const bool adds = add || p > 0;
     for (int64_t j = 0; j < n; j += slice_columns) {
       const int64_t columns = smaller(slice_columns, n - j);
       T* panel = b_panels;
-      for (int64_t q = 0, width; q < columns; q += width) {
+      const bool b_in_place =
+          b.column == 1 && !adds && columns >= kTileVectors * kVector<T> && columns * depth <= kSmallSlice;
+      for (int64_t q = 0, width; q < columns && !b_in_place; q += width) {
         width = panel_columns<T>(columns - q);
-        const int64_t padded = round_up(width, kVector<T>);
-        pack(b.data + p * b.row + (j + q) * b.column, b.column, b.row, width, padded, depth, panel);
+        const int64_t padded = round_up(width, kVector<T>), start = panel_start(q, width, padded, adds);
+        pack(b.data + p * b.row + (j + start) * b.column, b.column, b.row, q + width - start, padded, depth, panel);
         panel += padded * depth;
       }
       for (int64_t i = 0; i < m; i += kSliceRows) {
         const int64_t rows = smaller(kSliceRows, m - i);
-        panel = a_panels;
-        int64_t q = 0;
-        if (a.row == 1) {
-          q = rows / kTileRows * kTileRows;
-          pack_across(a.data + i + p * a.column, a.column, q, depth, panel);
-          panel += q * depth;
-        }
-        while (q < rows) {
-          const int64_t padded = tile_rows(rows - q), count = smaller(padded, rows - q);
-          pack(a.data + (i + q) * a.row + p * a.column, a.row, a.column, count, padded, depth, panel);
-          panel += padded * depth;
-          q += count;
-        }
-        multiply_slices(a_panels, b_panels, rows, columns, depth, c + i * c_row + j, c_row, add || p > 0);
+        const T* from = a.data + i * a.row + p * a.column;
+        if (!a_in_place) pack_rows(Matrix<T>{from, a.row, a.column}, rows, depth, a_panels);
+        const SliceOfA<T> slice = {{a_in_place ? from : a_panels, a.row, a.column}, !a_in_place};
+        multiply_slices(slice, b_in_place ? b.data + p * b.row + j : b_panels, b_in_place ? b.row : 0, rows, columns,
+                        depth, c + i * c_row + j, c_row, adds);
         if (p + depth == k) done(i, rows, j, columns);
       }
     }

@@ -20,11 +20,30 @@ struct Call {
 };
 using Kernel = void (*)(const Call&);
 
+// Loops of the solvers over many rows of n numbers.
+template <typename T>
+struct RowLoops {
+  // out[t][r] = rows[r] . targets[t], in float64 and in an order that depends on n alone; one target or two.
+  void (*inner_products)(const T* const* rows, int64_t count, const T* const* targets, int target_count, int64_t n,
+                         double* const* out);
+  // x += sum over r of factors[r] rows[r]; x is none of the rows.
+  void (*add_rows)(T* x, const T* const* rows, const double* factors, int64_t count, int64_t n);
+};
+
 struct KernelTable {
   const char* level;
   int64_t vector_bytes;
   Kernel f32[static_cast<int>(LaunchCode::count)];
   Kernel f64[static_cast<int>(LaunchCode::count)];
+  RowLoops<float> rows_f32;
+  RowLoops<double> rows_f64;
+  template <typename T>
+  const RowLoops<T>& rows() const {
+    if constexpr (sizeof(T) == 4)
+      return rows_f32;
+    else
+      return rows_f64;
+  }
 };
 
 namespace PTMZ_SIMD_LEVEL {
@@ -38,6 +57,7 @@ void add_batch_norm(KernelTable&);
 void add_layer_norm(KernelTable&);
 void add_attention(KernelTable&);
 void add_fused(KernelTable&);  // softmax_cross_entropy and its backward
+void add_row_loops(KernelTable&);
 const KernelTable& table();
 }  // namespace PTMZ_SIMD_LEVEL
 

@@ -21,6 +21,7 @@ const KernelTable& table() {
     add_layer_norm(t);
     add_attention(t);
     add_fused(t);
+    add_row_loops(t);
     return t;
   }();
   return table;

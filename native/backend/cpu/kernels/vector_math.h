@@ -72,7 +72,8 @@ inline double v_exp(double x) {
   return p * as_double((half - 1024 + 1023) << 52) * as_double((biased - half - 1024 + 1023) << 52);
 }
 
-// tanh x = 1 - 2 / (e^2x + 1) for large |x|; an odd polynomial (Cephes) near 0, where that would cancel.
+// tanh x = 1 - 2 / (e^2x + 1) for large |x|, where e^2x is v_exp's without its care for the ends of the range; an odd
+// polynomial (Cephes) near 0, where that would cancel.
 inline float v_tanh(float x) {
   const float a = as_float(as_bits(x) & 0x7fffffffu), z = x * x;
   float p = -5.70498872745e-3f;
@@ -81,7 +82,19 @@ inline float v_tanh(float x) {
   p = p * z + 1.33314422036e-1f;
   p = p * z - 3.33332819422e-1f;
   p = p * z * x + x;
-  const float large = 1.0f - 2.0f / (v_exp(a + a) + 1.0f);
+  const float b = a > 10.0f ? 10.0f : a;  // from 9.02 on tanh is 1
+  const float shift = 12582912.0f;
+  const float t = b * (2 * 1.44269504088896341f) + shift, n = t - shift;
+  const float r = (b + b - n * 0.693359375f) - n * -2.12194440e-4f;
+  float e = 1.9875691500e-4f;
+  e = e * r + 1.3981999507e-3f;
+  e = e * r + 8.3334519073e-3f;
+  e = e * r + 4.1665795894e-2f;
+  e = e * r + 1.6666665459e-1f;
+  e = e * r + 5.0000001201e-1f;
+  e = e * (r * r) + r + 1.0f;
+  e *= as_float((as_bits(t) << 23) + 0x3f800000u);  // the low bits of t are n
+  const float large = 1.0f - 2.0f / (e + 1.0f);
   const uint32_t magnitude = as_bits(a < 0.625f ? p : large) & 0x7fffffffu;
   return as_float(magnitude | (as_bits(x) & 0x80000000u));
 }
