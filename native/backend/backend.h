@@ -25,6 +25,8 @@ class Backend {
   virtual bool maps_behind_products() const { return false; }
   // Whether its convolutions want images in the SIMD lanes (compile/view.h).
   virtual bool keeps_images_in_lanes() const { return true; }
+  // Whether it can multiply in less than the program's own precision.
+  virtual bool has_reduced_precision() const { return false; }
   // This backend if it has memory of its own (device.h), else null: programs then run on the host's.
   virtual const Device* device() const { return nullptr; }
   // Fills `blocks` and `scratch_bytes` of a launch from its shapes alone.

@@ -29,12 +29,23 @@ void check_outputs(const Graph& graph, const std::vector<Output>& outputs) {
                                           "': two values overlap at offset " + std::to_string(sorted[i].offset));
 }
 
+void check_precision(const CompileOptions& options, const Backend& backend) {
+  if (options.precision == Precision::full) return;
+  const std::string given = std::string("precision '") + name(options.precision) + "': ";
+  if (options.real != DType::f32)
+    throw Error("UNSUPPORTED", given + "expected a program in float32, got one in float64; leave precision out there");
+  if (!backend.has_reduced_precision())
+    throw Error("UNSUPPORTED",
+                given + "expected a CUDA device, got '" + backend.name() + "', which has 'float32' only");
+}
+
 }  // namespace
 
 std::shared_ptr<Program> compile(Graph& graph, const std::vector<Output>& requested, const CompileOptions& options,
                                  const Backend& backend) {
   if (options.real != DType::f32 && options.real != DType::f64)
     throw Error("INVALID_ARGUMENT", "dtype: expected float32 or float64");
+  check_precision(options, backend);
   if (requested.empty()) throw Error("INVALID_ARGUMENT", "outputs: expected at least one, got none");
   check_outputs(graph, requested);
 
@@ -47,6 +58,7 @@ std::shared_ptr<Program> compile(Graph& graph, const std::vector<Output>& reques
 
   auto program = std::make_shared<Program>();
   program->real = options.real;
+  program->precision = options.precision;
   program->backend = &backend;
   for (const Slot& slot : graph.slots())
     program->slots.push_back({slot.name, slot.kind, slot.size, false, false, false});
@@ -86,6 +98,7 @@ std::shared_ptr<Program> compile(Graph& graph, const std::vector<Output>& reques
   program->member_bytes = plan.member_bytes;
   for (std::vector<Launch>* list : {&program->shared, &program->varying})
     for (Launch& l : *list) {
+      l.precision = options.precision;
       backend.prepare(l, options.real);
       program->scratch_bytes = std::max(program->scratch_bytes, l.scratch_bytes);
     }

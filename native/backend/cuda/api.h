@@ -8,7 +8,7 @@
 
 namespace ptmz::cuda {
 
-inline constexpr int32_t kApiVersion = 2;
+inline constexpr int32_t kApiVersion = 3;
 
 enum class Status : int32_t { ok, out_of_memory, failed };
 

@@ -7,6 +7,7 @@
 #include "backend/cuda/cublas.h"
 #include "backend/cuda/enqueue.h"
 #include "backend/cuda/enqueue_step.h"
+#include "backend/cuda/matmul.h"
 
 namespace ptmz::cuda {
 
@@ -128,9 +129,15 @@ Status zero(Stream* s, void* to, int64_t bytes) {
   return on(s->device, "clearing", [&] { return cudaMemsetAsync(to, 0, static_cast<size_t>(bytes), s->stream); });
 }
 
+// What is not for cuBLAS is for our own kernels, which know no other precision than the program's.
+cudaError_t compute(Stream& s, const DeviceLaunch& given) {
+  const auto product = given.launch->code == LaunchCode::matmul ? large_product(given) : std::nullopt;
+  if (product && s.products->open()) return s.products->multiply(*product, given.real, given.launch->precision);
+  return enqueue(given, s.stream);
+}
+
 Status launch(Stream* s, const DeviceLaunch* given) {
-  return on(s->device, name(given->launch->code),
-            [&] { return s->products->take(*given) ? s->products->run(*given) : enqueue(*given, s->stream); });
+  return on(s->device, name(given->launch->code), [&] { return compute(*s, *given); });
 }
 Status step(Stream* s, const StepTask* task) {
   return on(s->device, name(task->code), [&] { return enqueue(*task, s->stream); });
