@@ -34,6 +34,7 @@ struct DeviceRunner {
   std::shared_ptr<Program> program = nullptr;
   RunStats stats = {};
   int runs = 3;
+  Precision precision = Precision::full;
 
   Values operator()(const std::vector<NodeId>& nodes) {
     Graph& graph = like.graph;
@@ -43,7 +44,7 @@ struct DeviceRunner {
       const std::string name = "out" + std::to_string(graph.slots().size());
       outputs.push_back({node, graph.add_slot(name, n.kind, element_count(n.shape)), 0});
     }
-    program = compile(graph, outputs, {like.real, like.varying, like.fuse}, emulated());
+    program = compile(graph, outputs, {like.real, like.varying, like.fuse, precision}, emulated());
     for (const auto* list : {&program->shared, &program->varying})
       for (const Launch& l : *list) codes_seen().insert(l.code);
     std::vector<std::unique_ptr<Vector>> owned(program->slots.size());
@@ -352,6 +353,53 @@ TEST(cuda_large_products) {
     }
   }
   CHECK(cuda_on_host::products_run() > before);
+}
+
+namespace {
+
+// To the nearest number with so many bits behind the point.
+double rounded(double x, int bits) {
+  int exponent;
+  const double mantissa = std::frexp(x, &exponent);
+  return std::ldexp(std::nearbyint(std::ldexp(mantissa, bits + 1)), exponent - bits - 1);
+}
+
+}  // namespace
+
+// What a precision keeps of the factors is kept exactly; a program that has none says so.
+TEST(cuda_precisions) {
+  const int64_t m = 128, n = 130, k = 140;
+  Graph g;
+  const int as = g.add_slot("a", Kind::real, m * k), bs = g.add_slot("b", Kind::real, k * n);
+  const NodeId y = g.add(Op::matmul, {g.leaf(as, 0, {m, k}), g.leaf(bs, 0, {k, n})}, {{0, 0}, {}});
+  Runner like{g, {ramp(m * k, 0.1, 0.7), ramp(k * n, 0.4, 0.3)}, {}, 1};
+  like.real = DType::f32;
+  const std::pair<Precision, int> all[] = {{Precision::full, 23}, {Precision::tf32, 10}, {Precision::bf16, 7}};
+  for (const auto& [precision, bits] : all) {
+    DeviceRunner run{like};
+    run.precision = precision;
+    const std::vector<double> got = run({y})[0];
+    double gap = 0, loss = 0;
+    for (int64_t i = 0; i < m * n; i += 97) {
+      double exact = 0, expected = 0;
+      for (int64_t p = 0; p < k; ++p) {
+        const float a = static_cast<float>(like.values[0][i / n * k + p]);
+        const float b = static_cast<float>(like.values[1][p * n + i % n]);
+        exact += static_cast<double>(a) * b;
+        expected += rounded(a, bits) * rounded(b, bits);
+      }
+      gap = std::max(gap, std::fabs(got[i] - expected));
+      loss = std::max(loss, std::fabs(got[i] - exact));
+    }
+    CHECK_CLOSE(gap, 0, 1e-4);
+    CHECK(precision == Precision::full ? loss < 1e-4
+                                       : loss > std::ldexp(0.1, -bits) && loss < k * std::ldexp(1, -bits));
+    const std::string dump = run.program->dump();
+    CHECK((dump.find("precision ") == 0) == (precision != Precision::full));
+  }
+  const int out = g.add_slot("out", Kind::real, m * n);
+  CHECK_CODE(compile(g, {{y, out, 0}}, {DType::f64, {}, true, Precision::tf32}, emulated()), "UNSUPPORTED");
+  CHECK_CODE(compile(g, {{y, out, 0}}, {DType::f32, {}, true, Precision::bf16}, cpu_backend()), "UNSUPPORTED");
 }
 
 // Batch norm's kernels; their composites are never computed here, so any node of that shape stands for one.
