@@ -4,10 +4,12 @@
 #include <memory>
 
 #include "backend/cuda/api.h"
+#include "backend/cuda/columns.h"
 #include "backend/cuda/cublas.h"
 #include "backend/cuda/enqueue.h"
 #include "backend/cuda/enqueue_step.h"
 #include "backend/cuda/matmul.h"
+#include "backend/cuda/way.h"
 
 namespace ptmz::cuda {
 
@@ -131,8 +133,14 @@ Status zero(Stream* s, void* to, int64_t bytes) {
 
 // What is not for cuBLAS is for our own kernels, which know no other precision than the program's.
 cudaError_t compute(Stream& s, const DeviceLaunch& given) {
-  const auto product = given.launch->code == LaunchCode::matmul ? large_product(given) : std::nullopt;
-  if (product && s.products->open()) return s.products->multiply(*product, given.real, given.launch->precision);
+  const Launch& l = *given.launch;
+  if (l.code == LaunchCode::matmul) {
+    const auto product = large_product(given);
+    if (product && s.products->open()) return s.products->multiply(*product, given.real, l.precision);
+  } else if (is_convolution(l.code)) {
+    const bool columns = way_of(l, given.real, cublas().available()) == Way::columns;
+    if (columns && s.products->open()) return multiply_columns(given, *s.products, s.stream);
+  }
   return enqueue(given, s.stream);
 }
 
