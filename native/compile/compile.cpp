@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "compile/lowering.h"
+#include "compile/together.h"
 
 namespace ptmz {
 namespace {
@@ -90,6 +91,8 @@ std::shared_ptr<Program> compile(Graph& graph, const std::vector<Output>& reques
   for (const ProgramSlot& slot : program->slots) slot_varies.push_back(slot.varies);
   const Groups groups = group_elementwise(graph, live, is_output, varies, options.fuse);
   Lowered lowered = lower(graph, live, groups, varies, outputs, slot_varies, options.real, backend);
+  if (backend.device() != nullptr)
+    program->together = gather_small_maps(lowered.shared, lowered.varying, lowered.values);
   const Plan plan = plan_memory(lowered.values, lowered.shared, lowered.varying, options.real == DType::f64 ? 8 : 4);
   program->shared = std::move(lowered.shared);
   program->varying = std::move(lowered.varying);

@@ -494,6 +494,65 @@ TEST(cuda_precisions) {
   CHECK_CODE(compile(g, {{y, out, 0}}, {DType::f32, {}, true, Precision::bf16}, cpu_backend()), "UNSUPPORTED");
 }
 
+// Small outputs cost one launch, whatever they are made of; those that others read or that overlap keep their order.
+TEST(cuda_small_maps_run_together) {
+  Graph g;
+  const int ps = g.add_slot("p", Kind::real, 12 * 9), xs = g.add_slot("x", Kind::real, 2000),
+            to = g.add_slot("to", Kind::real, 4000);
+  std::vector<Output> outputs;
+  std::vector<NodeId> leaf;
+  int64_t at = 0;
+  const auto put = [&](NodeId node) {
+    outputs.push_back({node, to, at});
+    at += element_count(g.shape(node)) + 3;
+  };
+  for (int i = 0; i < 12; ++i) {
+    leaf.push_back(g.leaf(ps, 9 * i, {9}));
+    put(g.scale(leaf.back(), 0.5));
+    put(g.add(g.scale(leaf.back(), 0.1 * i), g.scale(leaf[0], 2)));
+    put(g.sum(g.reshape(g.add(Op::sin, {leaf.back()}), {3, 3}), {0}));
+  }
+  const NodeId large = g.leaf(xs, 0, {2000});
+  put(g.add(Op::tanh, {large}));                                // of more elements than are small
+  put(g.add(Op::pad, {g.scale(leaf[1], 3)}, {{2, 3, 1}, {}}));  // zeros, and a window in them
+  put(g.add(Op::concat, {leaf[2], g.scale(leaf[3], 2)}, {{0}, {}}));
+  for (int i = 1; i < 12; ++i) put(g.add(Op::exp, {g.add(Op::tanh, {g.mul(leaf[i], leaf[i - 1])})}));
+  put(g.sum(g.mul(leaf[5], leaf[6]), {0}));
+  for (const DType real : {DType::f32, DType::f64}) {
+    const auto program = compile(g, outputs, {real, {ps}}, emulated());
+    CHECK(program->together == 11 + 12 + 11 + 2);  // 0.5 x of one row is read by the map after it
+    const Values values{ramp(3 * 12 * 9, 0.2, 0.4), ramp(2000)};
+    const auto fill = [&](Vector& v, const std::vector<double>& numbers) {
+      Vector host(real, v.rows(), v.size());
+      for (int64_t i = 0; i < v.rows() * v.size(); ++i) Runner::set(host, i, numbers[static_cast<size_t>(i)]);
+      for (int64_t r = 0; r < v.rows(); ++r) v.write(r, 0, v.size(), host.row(r));
+    };
+    const auto run = [&](const std::shared_ptr<Program>& p, const Device* device) {
+      Vector params(real, 3, 12 * 9, device), x(real, 1, 2000, device), out(real, 3, 4000, device);
+      fill(params, values[0]);
+      fill(x, values[1]);
+      fill(out, std::vector<double>(3 * 4000, -7));
+      RunOptions options;
+      options.members = 3;
+      Executor executor(p);
+      const int64_t before = cuda_on_host::kernels_run();
+      executor.run({&params, &x, &out}, options);
+      const int64_t kernels = cuda_on_host::kernels_run() - before;
+      executor.run({&params, &x, &out}, options);
+      executor.run({&params, &x, &out}, options);
+      if (device != nullptr)
+        CHECK(kernels <= static_cast<int64_t>(p->varying.size() + p->shared.size()) - p->together + 3);
+      Vector host(real, 3, 4000);
+      for (int64_t r = 0; r < 3; ++r) out.read(r, 0, 4000, host.row(r));
+      std::vector<double> all;
+      for (int64_t i = 0; i < 3 * 4000; ++i) all.push_back(Runner::get(host, i));
+      return all;
+    };
+    const auto expected = run(compile(g, outputs, {real, {ps}}, cpu_backend()), nullptr);
+    CHECK_CLOSE(difference(expected, run(program, &emulated())), 0, real == DType::f32 ? 1e-6 : 1e-14);
+  }
+}
+
 // Batch norm's kernels; their composites are never computed here, so any node of that shape stands for one.
 TEST(cuda_batch_norm) {
   for (const Shape& shape : {Shape{3, 2, 4, 5}, Shape{1, 7, 1, 3}, Shape{6, 1, 52, 54}})

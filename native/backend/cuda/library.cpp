@@ -9,6 +9,7 @@
 #include "backend/cuda/enqueue.h"
 #include "backend/cuda/enqueue_step.h"
 #include "backend/cuda/matmul.h"
+#include "backend/cuda/together.h"
 #include "backend/cuda/way.h"
 
 namespace ptmz::cuda {
@@ -147,6 +148,9 @@ cudaError_t compute(Stream& s, const DeviceLaunch& given) {
 Status launch(Stream* s, const DeviceLaunch* given) {
   return on(s->device, name(given->launch->code), [&] { return compute(*s, *given); });
 }
+Status launch_together(Stream* s, const DeviceLaunch* maps, int64_t count) {
+  return on(s->device, "small maps", [&] { return enqueue_together(maps, count, s->stream); });
+}
 Status step(Stream* s, const StepTask* task) {
   return on(s->device, name(task->code), [&] { return enqueue(*task, s->stream); });
 }
@@ -182,8 +186,9 @@ void forget(Recording* recording) {
 
 extern "C" __attribute__((visibility("default"))) const ptmz::cuda::Api* ptmz_cuda_api() {
   using namespace ptmz::cuda;
-  static const Api api{kApiVersion, last_error, driver,          device,        allocate, release,    open,
-                       close,       read,       write,           copy,          zero,     scratch_of, launch,
-                       step,        wait,       begin_recording, end_recording, replay,   forget};
+  static const Api api{
+      kApiVersion,   last_error, driver, device,     allocate, release,         open, close, read,
+      write,         copy,       zero,   scratch_of, launch,   launch_together, step, wait,  begin_recording,
+      end_recording, replay,     forget};
   return &api;
 }
