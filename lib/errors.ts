@@ -17,6 +17,7 @@ import { fileURLToPath } from 'node:url';
  * | `NO_NATIVE` | the native addon could not be loaded |
  * | `CUDA_UNAVAILABLE` | a CUDA device was asked for and cannot be used |
  * | `GPU_ERROR` | a GPU or its driver reported an error; the message names the launch where it is known |
+ * | `UNSUPPORTED` | this device cannot do what was asked for; the message names what can |
  * | `IO_ERROR` | a file could not be read or written; the message names path and call |
  * | `DISK_FULL` | there is no space left for a file; the message holds the bytes needed and free |
  * | `NOT_WRITABLE` | a file or directory may not be written, or a file is where a directory is due |
@@ -46,6 +47,7 @@ export type ErrorCode =
   | 'NO_NATIVE'
   | 'CUDA_UNAVAILABLE'
   | 'GPU_ERROR'
+  | 'UNSUPPORTED'
   | 'IO_ERROR'
   | 'DISK_FULL'
   | 'NOT_WRITABLE'

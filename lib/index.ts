@@ -22,6 +22,7 @@ export {
   type RunStats,
 } from './graph/program.js';
 export type { Shape } from './graph/shape.js';
+export type { Precision } from './precision.js';
 export { Value, type Kind } from './graph/value.js';
 export { randomKey, Vector, type DType, type RandomOptions, type TypedArray } from './graph/vector.js';
 export * from './nn/index.js';

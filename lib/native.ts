@@ -22,6 +22,7 @@ export interface NativeGraph {
   compile(options: {
     outputs: { node: number; slot: number; offset: number }[];
     dtype: 'float32' | 'float64';
+    precision: 'float32' | 'tf32' | 'bf16';
     varying: number[];
     fuse: boolean;
     device: string;

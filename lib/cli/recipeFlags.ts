@@ -2,6 +2,7 @@
 import type { Optimizer } from '../train/optimizers.js';
 import type { Schedule, ScheduleName } from '../train/schedules.js';
 import { unexpected } from '../errors.js';
+import { precisions } from '../precision.js';
 import { pick, refuseOthers, type FlagTable, type Given } from './flags.js';
 import type { Recipe, Takes } from './networks.js';
 import { integer, list, number } from './options.js';
@@ -73,6 +74,11 @@ export const trainingFlags: FlagTable = {
     flags: '--dtype <type>',
     description: 'of all numbers; default float32',
     choices: ['float32', 'float64'],
+  },
+  precision: {
+    flags: '--precision <name>',
+    description: 'of products in float32 on a CUDA device; default float32',
+    choices: [...precisions],
   },
   compat: {
     flags: '--compat <name>',

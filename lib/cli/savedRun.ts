@@ -1,6 +1,7 @@
 /** Saved runs: opening one with its images, wherever these can be found. */
 import type { DataSet } from '../data/dataset.js';
 import { PtmzError, unexpected } from '../errors.js';
+import type { Precision } from '../precision.js';
 import { loadRun } from '../train/loadRun.js';
 import type { Run } from '../train/run.js';
 import { chooseData, dataFlag, dataKeys, readData, type ChosenData, type DataOptions } from './dataOptions.js';
@@ -25,7 +26,7 @@ export interface SavedRun {
  */
 export async function openRun(
   path: string,
-  options: DataOptions & { device: string },
+  options: DataOptions & { device: string; precision?: Precision },
   progress: Progress,
   signal: AbortSignal,
 ): Promise<SavedRun> {
@@ -38,7 +39,8 @@ export async function openRun(
   const chosen = chooseData(options, file?.data ?? undefined);
   const data = chosen && (await readData(chosen, progress, signal).catch(sayWhereToLook(options)));
   // Of the kind that the model takes: loadRun checks it.
-  const run = await loadRun(path, { data: data as DataSet | undefined, device: options.device });
+  const { device, precision } = options;
+  const run = await loadRun(path, { data: data as DataSet | undefined, device, ...(precision && { precision }) });
   for (const warning of run.warnings) process.stderr.write(`warning: ${warning}\n`);
   return { run, directory, file, chosen };
 }

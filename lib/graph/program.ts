@@ -13,6 +13,7 @@ import {
   wrapNative,
 } from '../errors.js';
 import type { NativeArray, NativePlan, NativeProgram, NativeRunStats, NativeVector } from '../native.js';
+import { checkPrecision, type Precision } from '../precision.js';
 import { Flat } from './flat.js';
 import type { Graph } from './graph.js';
 import { elementCount } from './shape.js';
@@ -32,6 +33,8 @@ export interface CompileOptions {
   fuse?: boolean;
   /** Where the program runs and its vectors lie: `cpu` (default), `cuda` or `cuda:N`. It never falls back. */
   device?: string;
+  /** What products round their factors to, of a program in float32 on a CUDA device; default `float32`: not at all. */
+  precision?: Precision;
 }
 
 /** What {@link Program.run} takes besides the inputs. */
@@ -94,9 +97,10 @@ function placements(graph: Graph, name: string, output: Value | Flat) {
 /** See {@link Graph.compile}. @internal */
 export function compileProgram(graph: Graph, outputs: Record<string, Value | Flat>, options: CompileOptions): Program {
   checkObject('outputs', outputs);
-  checkObject('options of compile', options, ['dtype', 'varying', 'fuse', 'device']);
+  checkObject('options of compile', options, ['dtype', 'varying', 'fuse', 'device', 'precision']);
   const dtype = checkOneOf('dtype', options.dtype ?? 'float32', ['float32', 'float64']);
   const device = checkDevice('device', options.device ?? 'cpu');
+  const precision = checkPrecision(options.precision, { dtype, device });
   const names = Object.keys(outputs);
   if (names.length === 0) throw invalidArgument('outputs', 'at least one output', outputs);
   const varying = varyingSlots(graph, options.varying);
@@ -105,6 +109,7 @@ export function compileProgram(graph: Graph, outputs: Record<string, Value | Fla
     graph.native.compile({
       outputs: placed.flatMap(({ places }) => places),
       dtype,
+      precision,
       varying,
       fuse: checkBoolean('fuse', options.fuse ?? process.env.PTMZ_FUSE !== '0'),
       device,

@@ -42,7 +42,7 @@ function hessianRequest(run: Run, data: Split, options: SampleOptions) {
   options.signal?.throwIfAborted();
   const { params, buffers } = run.vectors;
   const programs = new BatchPrograms(count, batchSize, (batch) =>
-    hessianProgram(run.model, batch, { dtype: run.settings.dtype, device: run.device }, windowOf(data)),
+    hessianProgram(run.model, batch, { ...run.settings, device: run.device }, windowOf(data)),
   );
   const request = {
     ...programs.native,

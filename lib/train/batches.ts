@@ -5,6 +5,7 @@ import type { Value } from '../graph/value.js';
 import type { Vector } from '../graph/vector.js';
 import { buildBatch, type BatchMode, type Trainable } from '../models/trainable.js';
 import type { NativeBatchProgram } from '../native.js';
+import type { Precision } from '../precision.js';
 
 /** The element type of parameters and of all arithmetic. */
 export type RealType = 'float32' | 'float64';
@@ -98,11 +99,17 @@ export interface PopulationVectors {
   buffers: Vector | null;
 }
 
+/** In which numbers a program computes. @internal */
+export interface Arithmetic {
+  dtype: RealType;
+  precision?: Precision | undefined;
+}
+
 /** Loss, right answers, gradient and next running statistics of one training batch per member. @internal */
 export function trainingProgram(
   model: Trainable,
   batch: number,
-  dtype: RealType,
+  { dtype, precision }: Arithmetic,
   vectors: PopulationVectors,
   mode: Omit<BatchMode, 'training'> = {},
 ): BatchProgram {
@@ -112,7 +119,12 @@ export function trainingProgram(
   if (graph.updates) outputs['nextBuffers'] = graph.updatedBuffers;
   const samples = [...graph.slots.keys()].filter((name) => name === 'x' || name === 'y');
   const { device } = vectors.params;
-  const program = graph.compile(outputs, { dtype, device, varying: [...samples, 'params', 'buffers', 'key'] });
+  const program = graph.compile(outputs, {
+    dtype,
+    precision,
+    device,
+    varying: [...samples, 'params', 'buffers', 'key'],
+  });
   return new BatchProgram(program, batch, vectors.params.rows, { ...vectors });
 }
 
@@ -120,7 +132,7 @@ export function trainingProgram(
 export function evaluationProgram(
   model: Trainable,
   batch: number,
-  dtype: RealType,
+  { dtype, precision }: Arithmetic,
   vectors: PopulationVectors,
   mode: Omit<BatchMode, 'training'> & { part?: 'loss' | 'error' } = {},
 ): BatchProgram {
@@ -128,7 +140,7 @@ export function evaluationProgram(
   using _ = graph;
   const outputs = mode.part === 'error' ? { loss: error! } : { loss, ...(correct && { correct }) };
   const { device } = vectors.params;
-  const program = graph.compile(outputs, { dtype, device, varying: ['params', 'buffers', 'key'] });
+  const program = graph.compile(outputs, { dtype, precision, device, varying: ['params', 'buffers', 'key'] });
   return new BatchProgram(program, batch, vectors.params.rows, { ...vectors });
 }
 
@@ -136,12 +148,12 @@ export function evaluationProgram(
 export function hessianProgram(
   model: Trainable,
   batch: number,
-  { dtype, device }: { dtype: RealType; device: string },
+  { dtype, precision, device }: Arithmetic & { device: string },
   mode: Omit<BatchMode, 'training'> = {},
 ): BatchProgram {
   const { graph, loss } = buildBatch(model, batch, { ...mode, training: false });
   using _ = graph;
   const hv = graph.hvp(loss, graph.direction('v'));
-  const program = graph.compile({ hv }, { dtype, device, varying: ['v'] });
+  const program = graph.compile({ hv }, { dtype, precision, device, varying: ['v'] });
   return new BatchProgram(program, batch, 1, {});
 }

@@ -6,6 +6,7 @@ import { dataIdentity, type DataIdentity } from '../data/identity.js';
 import { findSource, openData } from '../data/registry.js';
 import { checkDevice } from '../device.js';
 import { checkObject, checkString, PtmzError } from '../errors.js';
+import type { Precision } from '../precision.js';
 import { modelNamed } from '../models/named.js';
 import { checkTrainable, isProblem, type Trainable } from '../models/trainable.js';
 import { currentBuild, restore, type Checkpoint, type CheckpointManifest } from './checkpoint.js';
@@ -21,6 +22,11 @@ export interface LoadRunOptions {
   model?: Trainable;
   /** Where it goes on: `cpu` (default), `cuda` or `cuda:N`, whichever it was saved on. */
   device?: string;
+  /**
+   * The precision of products in which it goes on or is measured; default: that of the run. With another one it cannot be
+   * saved beside its own checkpoints.
+   */
+  precision?: Precision;
 }
 
 type Stored = CheckpointManifest['model'];
@@ -85,12 +91,13 @@ async function dataOf(path: string, { data: stored }: CheckpointManifest, model:
 }
 
 /** What a user should know: where the run comes from, and whether its numbers go on bit for bit. */
-function warningsOf({ path, manifest }: Checkpoint, damaged: readonly PtmzError[], device: string): string[] {
+function warningsOf({ path, manifest }: Checkpoint, damaged: readonly PtmzError[], run: Run): string[] {
   const warnings = damaged.map(({ message }) => `${message}; going on from ${path}`);
-  const build = currentBuild(device);
+  const build = { ...currentBuild(run.device), precision: run.settings.precision ?? 'float32' };
   // Before there was a choice, all was on the CPU.
-  const then = { ...manifest.build, device: manifest.build.device ?? 'cpu' };
-  for (const key of ['device', 'simd', 'version', 'compiler', 'blas'] as const) {
+  const { device = 'cpu', ...rest } = manifest.build;
+  const then = { ...rest, device, precision: manifest.settings.precision ?? 'float32' };
+  for (const key of ['device', 'precision', 'simd', 'version', 'compiler', 'blas'] as const) {
     if (build[key] === then[key]) continue;
     const change = `${key} was '${then[key]}' and is '${build[key]}'`;
     warnings.push(`${path}: ${change}; results may differ in the last digits from an uninterrupted run`);
@@ -101,11 +108,12 @@ function warningsOf({ path, manifest }: Checkpoint, damaged: readonly PtmzError[
 /**
  * Loads the newest whole checkpoint of a run, to measure it or to go on with `run.train()`: the result is the same, bit
  * for bit, as without the interruption. `run.warnings` tells if a damaged checkpoint was passed over, or if another
- * build, SIMD level or kind of device wrote it.
+ * build, SIMD level, precision or kind of device wrote it.
  *
  * @param directory where the run was saved, or one of the checkpoints in it
  * @throws PtmzError `DATA_MISSING` where there is no checkpoint, `CHECKSUM_MISMATCH` where all are damaged,
- * `CHECKPOINT_MISMATCH` for another model or other data, `INVALID_ARGUMENT` where one of these is needed, `IO_ERROR`
+ * `CHECKPOINT_MISMATCH` for another model or other data, `INVALID_ARGUMENT` where one of these is needed, `UNSUPPORTED` where the
+ * device does not have the run's precision, `IO_ERROR`
  * @example
  * ```ts
  * import { mkdtempSync, rmSync } from 'node:fs';
@@ -120,18 +128,19 @@ function warningsOf({ path, manifest }: Checkpoint, damaged: readonly PtmzError[
  */
 export async function loadRun(directory: string, options: LoadRunOptions = {}): Promise<Run> {
   checkString('directory', directory);
-  checkObject('options', options, ['data', 'model', 'device']);
+  checkObject('options', options, ['data', 'model', 'device', 'precision']);
   const device = checkDevice('device', options.device ?? 'cpu');
   const { checkpoint, damaged } = newestCheckpoint(directory);
   const { path, manifest } = checkpoint;
   const model = checkTrainable(options.model ?? modelFor(manifest.model));
   const data = await dataOf(path, manifest, model, options);
-  const run = prepareSettings({ ...manifest.settings, model, data, device });
+  const { precision = manifest.settings.precision } = options;
+  const run = prepareSettings({ ...manifest.settings, ...(precision && { precision }), model, data, device });
   try {
     checkSameModel(path, manifest.model, run);
     if (isProblem(model)) checkSameData(path, manifest.data, run.data);
     restore(run, checkpoint);
-    run.warnings = warningsOf(checkpoint, damaged, device);
+    run.warnings = warningsOf(checkpoint, damaged, run);
   } catch (error) {
     run.dispose();
     throw error;

@@ -9,6 +9,7 @@ import { Vector } from '../graph/vector.js';
 import { loadNative } from '../load.js';
 import { ProblemSplit } from '../models/problem.js';
 import { buildBatch, sampleShape, windowOf, type Trainable } from '../models/trainable.js';
+import type { Precision } from '../precision.js';
 import { nativeAugment, type AugmentSettings } from './augment.js';
 import { BatchPrograms, evaluationProgram, trainingProgram, type RealType } from './batches.js';
 import { CheckpointDirectory } from './checkpoints.js';
@@ -34,6 +35,8 @@ export interface RunSettings {
   schedule: ScheduleName | Schedule;
   evaluateEvery: number;
   dtype: RealType;
+  /** Where it is less than float32. */
+  precision?: Precision;
   shuffle: boolean;
   augment: AugmentSettings;
   accumulate?: number;
@@ -239,10 +242,10 @@ export class Run implements Disposable {
     if (this.finished || this.step >= until) return this;
     const { settings, data, members } = this;
     const vectors = this.#live;
-    const { model, batchSize, dtype, labelSmoothing = 0 } = settings;
+    const { model, batchSize, labelSmoothing = 0 } = settings;
     const { input, classes } = sampleShape(model);
     this.#training ??= new BatchPrograms(data.train.count, batchSize, (batch) =>
-      trainingProgram(model, batch, dtype, vectors, { labelSmoothing, ...windowOf(data.train) }),
+      trainingProgram(model, batch, settings, vectors, { labelSmoothing, ...windowOf(data.train) }),
     );
     const training = this.#training.native;
     const test = data.test ? this.evaluationPrograms(data.test).native : { batch: null, tail: null };
@@ -348,13 +351,13 @@ export class Run implements Disposable {
 
   /** Programs that evaluate all members on as many samples as the split has; kept. @internal */
   evaluationPrograms(split: Split): BatchPrograms {
-    const { model, dtype, evaluationBatch } = this.settings;
+    const { model, evaluationBatch } = this.settings;
     const part = split instanceof ProblemSplit ? split.part : 'loss';
     const mode = { part, ...windowOf(split) };
     const key = `${part}:${split.shape.join()}`;
     let programs = this.#evaluation.get(key);
     if (!programs) {
-      const make = (batch: number) => evaluationProgram(model, batch, dtype, this.#live, mode);
+      const make = (batch: number) => evaluationProgram(model, batch, this.settings, this.#live, mode);
       programs = new BatchPrograms(split.count, evaluationBatch, make);
       this.#evaluation.set(key, programs);
     }

@@ -17,6 +17,7 @@ import type { LanguageModel } from '../models/gpt2.js';
 import type { Model } from '../models/model.js';
 import { problemData, type Problem } from '../models/problem.js';
 import { buildBatch, checkFits, checkTrainable, isProblem } from '../models/trainable.js';
+import { checkPrecision, type Precision } from '../precision.js';
 import { augments, checkAugment, checkAugmentFits, type Augment } from './augment.js';
 import type { RealType } from './batches.js';
 import { checkOptimizer, perMember, type Optimizer, type OptimizerName, type OptimizerOptions } from './optimizers.js';
@@ -56,6 +57,12 @@ export interface TrainSettings {
    * that device's memory; of L-BFGS losses and gradients are computed there, and the rest on the CPU.
    */
   device?: string;
+  /**
+   * What matrix products and convolutions round their factors to, in float32 on a CUDA device; default `float32`: not at
+   * all. `tf32` is what PyTorch's convolutions do there. Its evaluation and the measures of curvature do the same;
+   * {@link loadRun} can choose another one for these.
+   */
+  precision?: Precision;
 }
 
 /** How a population of classifiers or language models is trained. */
@@ -101,7 +108,7 @@ export type TrainJobOptions = RunTrainOptions;
 const jobKeys = ['signal', 'threads', 'memoryLimit', 'until', 'onProgress', ...saveKeys] as const;
 const sharedKeys = [
   ...['model', 'epochs', 'seeds', 'lr', 'optimizer', 'weightDecay', 'decay', 'momentum', 'nesterov', 'schedule'],
-  ...['clip', 'average', 'evaluateEvery', 'dtype', 'device'],
+  ...['clip', 'average', 'evaluateEvery', 'dtype', 'device', 'precision'],
 ];
 const sampleKeys = [
   ...['data', 'batchSize', 'accumulate', 'evaluationBatch', 'shuffle', 'augment', 'labelSmoothing', 'compat'],
@@ -131,6 +138,8 @@ function sharedSettings(options: TrainSettings) {
     throw invalidArgument('average', 'a number in (0, 1)', average);
   const settings = checkOptimizer({ optimizer, weightDecay, momentum, nesterov } as OptimizerOptions, seeds.length);
   const lbfgs = settings.kind === 'lbfgs';
+  const dtype = checkOneOf('dtype', options.dtype ?? 'float32', ['float32', 'float64']);
+  const precision = checkPrecision(options.precision, { dtype, device: deviceOf(options) });
   if (lbfgs && clip !== undefined)
     throw new PtmzError(
       'INVALID_ARGUMENT',
@@ -143,7 +152,8 @@ function sharedSettings(options: TrainSettings) {
     optimizer: settings,
     schedule: options.schedule ?? (lbfgs ? 'constant' : 'onecycle'),
     evaluateEvery: checkInteger('evaluateEvery', options.evaluateEvery ?? 1, 1),
-    dtype: checkOneOf('dtype', options.dtype ?? 'float32', ['float32', 'float64']),
+    dtype,
+    ...(precision !== 'float32' && { precision }),
     ...(decay !== undefined && decay !== 'model' && { decay }),
     ...(clip !== undefined && { clip }),
     ...(average !== undefined && { average }),
@@ -230,7 +240,7 @@ function prepareSamples(options: TrainOptions): Run {
  * Checks all options and makes a population with its first values, without training it: `run.train()` does that, and
  * goes on after an abort.
  *
- * @throws PtmzError `INVALID_ARGUMENT`, `SHAPE_MISMATCH`, `OUT_OF_MEMORY`, `CUDA_UNAVAILABLE`
+ * @throws PtmzError `INVALID_ARGUMENT`, `SHAPE_MISMATCH`, `OUT_OF_MEMORY`, `CUDA_UNAVAILABLE`, `UNSUPPORTED`
  * @example
  * ```ts
  * import { digits, prepare, resnet } from 'ptmz-native';

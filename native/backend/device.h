@@ -29,6 +29,8 @@ class DeviceStream {
  public:
   virtual ~DeviceStream() = default;
   virtual void launch(const DeviceLaunch& launch) = 0;
+  // Small maps that have no order among themselves.
+  virtual void launch_together(const std::vector<DeviceLaunch>& maps) = 0;
   virtual void step(const StepTask& task) = 0;
   virtual void zero(void* to, int64_t bytes) = 0;
   virtual void copy(void* to, const void* from, int64_t bytes) = 0;

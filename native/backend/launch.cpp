@@ -47,6 +47,11 @@ const char* name(LaunchCode code) {
   return names[static_cast<int>(code)];
 }
 
+const char* name(Precision precision) {
+  static const char* const names[] = {"float32", "tf32", "bf16"};
+  return names[static_cast<int>(precision)];
+}
+
 double flops_of(const Launch& l) {
   switch (l.code) {
     case LaunchCode::matmul:

@@ -17,6 +17,11 @@ inline constexpr int kTailInt = 13;
 
 enum class DType : uint8_t { f32, f64, i32, u8 };
 
+// What the factors of a contraction's products are rounded to; they are added up in the program's type whatever it is.
+// tf32 keeps 10 bits behind the point and bf16 keeps 7, both with float32's exponents.
+enum class Precision : int32_t { full, tf32, bf16 };
+const char* name(Precision precision);
+
 enum class LaunchCode : int32_t {
   map,         // out[i] = f(operands[i]): an instruction list over the iteration space
   reduce_sum,  // out[o] = sum over r of f(operands[o, r])
@@ -72,8 +77,9 @@ struct Instr {
 
 struct Launch {
   LaunchCode code;
-  bool varies;   // runs once per member, else once per run
-  int32_t node;  // the graph node it computes, for dumps and errors
+  bool varies;          // runs once per member, else once per run
+  Precision precision;  // of a contraction: the least that a backend has to keep to
+  int32_t node;         // the graph node it computes, for dumps and errors
   // Iteration space. map: the output's. Reductions: kept axes first (kept_rank of them), then reduced ones.
   // Other codes: see the kernel.
   int32_t rank, kept_rank;

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "compile/lowering.h"
+#include "compile/together.h"
 
 namespace ptmz {
 namespace {
@@ -29,12 +30,23 @@ void check_outputs(const Graph& graph, const std::vector<Output>& outputs) {
                                           "': two values overlap at offset " + std::to_string(sorted[i].offset));
 }
 
+void check_precision(const CompileOptions& options, const Backend& backend) {
+  if (options.precision == Precision::full) return;
+  const std::string given = std::string("precision '") + name(options.precision) + "': ";
+  if (options.real != DType::f32)
+    throw Error("UNSUPPORTED", given + "expected a program in float32, got one in float64; leave precision out there");
+  if (!backend.has_reduced_precision())
+    throw Error("UNSUPPORTED",
+                given + "expected a CUDA device, got '" + backend.name() + "', which has 'float32' only");
+}
+
 }  // namespace
 
 std::shared_ptr<Program> compile(Graph& graph, const std::vector<Output>& requested, const CompileOptions& options,
                                  const Backend& backend) {
   if (options.real != DType::f32 && options.real != DType::f64)
     throw Error("INVALID_ARGUMENT", "dtype: expected float32 or float64");
+  check_precision(options, backend);
   if (requested.empty()) throw Error("INVALID_ARGUMENT", "outputs: expected at least one, got none");
   check_outputs(graph, requested);
 
@@ -47,6 +59,7 @@ std::shared_ptr<Program> compile(Graph& graph, const std::vector<Output>& reques
 
   auto program = std::make_shared<Program>();
   program->real = options.real;
+  program->precision = options.precision;
   program->backend = &backend;
   for (const Slot& slot : graph.slots())
     program->slots.push_back({slot.name, slot.kind, slot.size, false, false, false});
@@ -78,6 +91,8 @@ std::shared_ptr<Program> compile(Graph& graph, const std::vector<Output>& reques
   for (const ProgramSlot& slot : program->slots) slot_varies.push_back(slot.varies);
   const Groups groups = group_elementwise(graph, live, is_output, varies, options.fuse);
   Lowered lowered = lower(graph, live, groups, varies, outputs, slot_varies, options.real, backend);
+  if (backend.device() != nullptr)
+    program->together = gather_small_maps(lowered.shared, lowered.varying, lowered.values);
   const Plan plan = plan_memory(lowered.values, lowered.shared, lowered.varying, options.real == DType::f64 ? 8 : 4);
   program->shared = std::move(lowered.shared);
   program->varying = std::move(lowered.varying);
@@ -86,6 +101,7 @@ std::shared_ptr<Program> compile(Graph& graph, const std::vector<Output>& reques
   program->member_bytes = plan.member_bytes;
   for (std::vector<Launch>* list : {&program->shared, &program->varying})
     for (Launch& l : *list) {
+      l.precision = options.precision;
       backend.prepare(l, options.real);
       program->scratch_bytes = std::max(program->scratch_bytes, l.scratch_bytes);
     }

@@ -28,8 +28,8 @@ std::string line(const Program& program, const Launch& l) {
 }  // namespace
 
 std::string Program::dump() const {
-  std::string out =
-      "shared " + std::to_string(shared.size()) + " launches, " + std::to_string(shared_bytes) + " bytes\n";
+  std::string out = precision == Precision::full ? "" : std::string("precision ") + ptmz::name(precision) + "\n";
+  out += "shared " + std::to_string(shared.size()) + " launches, " + std::to_string(shared_bytes) + " bytes\n";
   for (const Launch& l : shared) out += "  " + line(*this, l);
   out += "per member " + std::to_string(varying.size()) + " launches, " + std::to_string(member_bytes) + " bytes\n";
   for (const Launch& l : varying) out += "  " + line(*this, l);

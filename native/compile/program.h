@@ -18,8 +18,9 @@ struct Output {
 
 struct CompileOptions {
   DType real = DType::f32;
-  std::vector<int> varying;  // slots that hold one row per member; all others are shared
-  bool fuse = true;          // use fused kernels and merge elementwise chains into one launch
+  std::vector<int> varying;               // slots that hold one row per member; all others are shared
+  bool fuse = true;                       // use fused kernels and merge elementwise chains into one launch
+  Precision precision = Precision::full;  // of contractions; less than full in float32 on backends that have it
 };
 
 struct ProgramSlot {
@@ -31,10 +32,12 @@ struct ProgramSlot {
 
 struct Program {
   DType real;
+  Precision precision = Precision::full;
   std::vector<ProgramSlot> slots;  // all slots of the graph; those neither read nor written need no vector
   std::vector<Launch> shared;      // run once per run
   std::vector<Launch> varying;     // run once per member
   std::vector<Instr> instrs;
+  int64_t together = 0;            // the last so many of varying are small maps in no order (together.h)
   int64_t shared_bytes = 0;   // S of the plan: S + P * V
   int64_t member_bytes = 0;   // V
   int64_t scratch_bytes = 0;  // per thread

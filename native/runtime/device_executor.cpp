@@ -61,6 +61,8 @@ int64_t DeviceExecutor::choose_chunk(const RunOptions& options, DeviceStream& st
 void DeviceExecutor::issue(const std::vector<Launch>& list, const std::vector<Vector*>& vectors, Chunk chunk,
                            const RunOptions& options, Target target) {
   const int64_t element = dtype_bytes(program_.real);
+  const auto size = static_cast<int64_t>(list.size()), together = &list == &program_.varying ? program_.together : 0;
+  std::vector<DeviceLaunch> maps;
   DeviceLaunch d{};
   d.instrs = program_.instrs.data();
   d.real = program_.real;
@@ -86,8 +88,12 @@ void DeviceExecutor::issue(const std::vector<Launch>& list, const std::vector<Ve
                                           : vectors[o.buffer - 2]->size() * dtype_bytes(vectors[o.buffer - 2]->dtype());
       d.pointers[i] = base + o.offset * (o.is_index ? 4 : element);
     }
-    target.stream.launch(d);
+    if (&l - list.data() < size - together)
+      target.stream.launch(d);
+    else
+      maps.push_back(d);
   }
+  if (!maps.empty()) target.stream.launch_together(maps);
 }
 
 // Nothing may still use the vectors when a run has failed.

@@ -15,6 +15,7 @@ import {
   type MetricOptions,
 } from '../../landscape/metrics.js';
 import { isProblem } from '../../models/trainable.js';
+import { precisions, type Precision } from '../../precision.js';
 import type { Run } from '../../train/run.js';
 import { Survivors } from '../../train/survivors.js';
 import { helpSection, withExamples, type AddCommand } from '../command.js';
@@ -30,6 +31,7 @@ interface Options extends DataOptions, Omit<MetricOptions, 'signal' | 'onProgres
   only: string[];
   split: 'train' | 'test';
   device: string;
+  precision?: Precision;
   average?: boolean;
   out?: string;
   json?: boolean;
@@ -68,6 +70,9 @@ export const addMeasure: AddCommand = (program) => {
     .option('--batch-size <n>', 'samples in memory at once; changes nothing but speed (default: 64)', integer(1))
     .option('--threads <n>', 'threads (default: all cores); results do not depend on it', integer(0, 4096))
     .option('--device <name>', 'where it runs: cpu, cuda or cuda:N', device, 'cpu')
+    .addOption(
+      new Option('--precision <name>', "of products on a CUDA device (default: the run's)").choices(precisions),
+    )
     .option('--json', 'print the results as JSON, with all that is known')
     .option('--out <file>', 'write that JSON to a file; without it the results are printed and not kept')
     .addHelpText('after', describeMetrics())

@@ -48,6 +48,7 @@ struct Api {
   Status (*zero)(Stream* stream, void* to, int64_t bytes);
   int64_t (*scratch_bytes)(const Launch* launch, DType real);  // of one member
   Status (*launch)(Stream* stream, const DeviceLaunch* launch);
+  Status (*launch_together)(Stream* stream, const DeviceLaunch* maps, int64_t count);
   Status (*step)(Stream* stream, const StepTask* task);
   Status (*wait)(Stream* stream);
   Status (*mark)(Stream* stream, Mark** mark);

@@ -13,40 +13,57 @@ namespace ptmz::cuda {
 struct Cublas {
   using Handle = cublasContext*;
   // Enumerations are ints. Matrices are column-major.
-  template <typename T>
-  using Gemm = int (*)(Handle, int a_transposed, int b_transposed, int m, int n, int k, const T* alpha, const T* a,
-                       int a_lead, long long a_stride, const T* b, int b_lead, long long b_stride, const T* beta, T* c,
-                       int c_lead, long long c_stride, int batch);
+  using Gemm = int (*)(Handle, int a_transposed, int b_transposed, int m, int n, int k, const void* alpha,
+                       const void* a, int a_type, int a_lead, long long a_stride, const void* b, int b_type, int b_lead,
+                       long long b_stride, const void* beta, void* c, int c_type, int c_lead, long long c_stride,
+                       int batch, int compute, int algorithm);
   int (*create)(Handle*);
   int (*destroy)(Handle);
   int (*set_stream)(Handle, cudaStream_t);
   int (*set_workspace)(Handle, void*, size_t);
   int (*get_property)(int, int*);
-  Gemm<float> sgemm;
-  Gemm<double> dgemm;
+  Gemm gemm;            // cublasGemmStridedBatchedEx
   std::string version;  // "13.1.1", or why there is none
 
   bool available() const { return create != nullptr; }
+
+  // cudaDataType, cublasComputeType_t and cublasGemmAlgo_t.
+  static constexpr int kFloat32 = 0, kFloat64 = 1, kDefaultAlgorithm = -1;
+  static constexpr int kCompute32 = 68, kCompute64 = 70, kCompute32Bf16 = 75, kCompute32Tf32 = 77;
 };
 
 // Looked for once: $PTMZ_CUBLAS ("off": nowhere), the loader's path, CUDA's folder, the Python environment that is
 // active; version 13, then 12.
 const Cublas& cublas();
 
-// One stream's handle and workspace, made when the first large product comes; all products on it are in its order.
+// A batch of row-major matrices whose items lie `stride` elements apart; `lead` elements from row to row, or where it
+// is `transposed` from column to column.
+struct Matrices {
+  void* data;
+  bool transposed;
+  int64_t lead, stride;
+};
+// c (m,n) = a (m,k) b (k,n), or c += where it `adds`, for every item of the batch.
+struct MatrixProduct {
+  int64_t m, n, k, items;
+  Matrices a, b, c;
+  bool adds;
+};
+// Whether all numbers are such as the library takes.
+bool fits(const MatrixProduct& product);
+
+// One stream's handle and workspace, made when the first product comes; all products on it are in its order.
 class Products {
  public:
   Products(const Cublas& library, cudaStream_t stream) : library_(library), stream_(stream) {}
   Products(const Products&) = delete;
   ~Products();
-  // Whether cuBLAS should and can compute this launch; else it is one for our own kernels.
-  bool take(const DeviceLaunch& launch);
-  cudaError_t run(const DeviceLaunch& launch);
+  // Whether products can be computed; what needs memory of its own is allocated here.
+  bool open();
+  cudaError_t multiply(const MatrixProduct& product, DType real, Precision precision);
 
  private:
-  bool open();
-  template <typename T>
-  int multiply(const DeviceLaunch& launch, Cublas::Gemm<T> gemm) const;
+  bool start();
 
   const Cublas& library_;
   const cudaStream_t stream_;

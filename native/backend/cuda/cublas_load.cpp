@@ -50,8 +50,7 @@ Cublas load() {
     const bool whole =
         find(library, "cublasCreate_v2", c.create) && find(library, "cublasDestroy_v2", c.destroy) &&
         find(library, "cublasSetStream_v2", c.set_stream) && find(library, "cublasSetWorkspace_v2", c.set_workspace) &&
-        find(library, "cublasGetProperty", c.get_property) && find(library, "cublasSgemmStridedBatched", c.sgemm) &&
-        find(library, "cublasDgemmStridedBatched", c.dgemm);
+        find(library, "cublasGetProperty", c.get_property) && find(library, "cublasGemmStridedBatchedEx", c.gemm);
     int version[3] = {};
     for (int i = 0; whole && i < 3; ++i) c.get_property(i, &version[i]);
     if (whole && version[0] >= 12) {

@@ -33,8 +33,19 @@ static_assert(same<decltype(Cublas::destroy), decltype(&cublasDestroy_v2)>);
 static_assert(same<decltype(Cublas::set_stream), decltype(&cublasSetStream_v2)>);
 static_assert(same<decltype(Cublas::set_workspace), decltype(&cublasSetWorkspace_v2)>);
 static_assert(same<decltype(Cublas::get_property), decltype(&cublasGetProperty)>);
-static_assert(same<decltype(Cublas::sgemm), decltype(&cublasSgemmStridedBatched)>);
-static_assert(same<decltype(Cublas::dgemm), decltype(&cublasDgemmStridedBatched)>);
+// The header overloads it for C++; this is the exported one.
+using GemmEx = cublasStatus_t (*)(cublasHandle_t, cublasOperation_t, cublasOperation_t, int, int, int, const void*,
+                                  const void*, cudaDataType, int, long long, const void*, cudaDataType, int, long long,
+                                  const void*, void*, cudaDataType, int, long long, int, cublasComputeType_t,
+                                  cublasGemmAlgo_t);
+[[maybe_unused]] constexpr GemmEx kGemm = &cublasGemmStridedBatchedEx;
+static_assert(same<Cublas::Gemm, GemmEx>);
+static_assert(static_cast<int>(CUDA_R_32F) == Cublas::kFloat32 && static_cast<int>(CUDA_R_64F) == Cublas::kFloat64);
+static_assert(static_cast<int>(CUBLAS_COMPUTE_32F) == Cublas::kCompute32);
+static_assert(static_cast<int>(CUBLAS_COMPUTE_64F) == Cublas::kCompute64);
+static_assert(static_cast<int>(CUBLAS_COMPUTE_32F_FAST_TF32) == Cublas::kCompute32Tf32);
+static_assert(static_cast<int>(CUBLAS_COMPUTE_32F_FAST_16BF) == Cublas::kCompute32Bf16);
+static_assert(static_cast<int>(CUBLAS_GEMM_DEFAULT) == Cublas::kDefaultAlgorithm);
 static_assert(static_cast<int>(CUBLAS_OP_N) == 0 && static_cast<int>(CUBLAS_OP_T) == 1);
 static_assert(static_cast<int>(CUBLAS_STATUS_SUCCESS) == 0 && static_cast<int>(MAJOR_VERSION) == 0);
 

@@ -2,6 +2,7 @@
 #include "backend/cuda/cut.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "backend/cuda/kernels/table.h"
 
@@ -13,7 +14,9 @@ constexpr int64_t kEnoughBlocks = 512;
 constexpr int64_t kLaneElements = 32;  // worth a thread's while
 constexpr int64_t kSplitDepth = 256;   // of a product, worth a block's while
 constexpr int64_t kChannelElements = 8192;
-constexpr int64_t kColumnRows = 32;  // of layer norm's sums, worth a thread's while
+constexpr int64_t kNarrowChannels = 16, kNarrowDepth = 160;  // beyond, tiles are full enough
+constexpr int64_t kNarrowPixels = 4;                         // of a weight's gradient, worth a thread's while
+constexpr int64_t kColumnRows = 32;                          // of layer norm's sums, worth a thread's while
 
 int64_t power_of_two_below(int64_t n) {
   int64_t power = 1;
@@ -53,7 +56,10 @@ Cut cut_reduction(const Launch& l, int64_t thread_bytes) {
   return cut;
 }
 
-Cut cut_contraction(const Launch& l, int64_t element_bytes) {
+namespace {
+
+// Items, rows, columns and depth.
+Cut sizes_of(const Launch& l) {
   Cut cut;
   const int64_t *s = l.shape, taps = l.ints[9] * l.ints[10];
   switch (l.code) {
@@ -81,12 +87,47 @@ Cut cut_contraction(const Launch& l, int64_t element_bytes) {
       cut.columns = s[l.rank - 2];
       cut.depth = s[l.rank - 1];
   }
+  return cut;
+}
+
+}  // namespace
+
+Cut cut_contraction(const Launch& l, int64_t element_bytes) {
+  Cut cut = sizes_of(l);
   cut.tile = cut.rows > 32 && cut.columns > 32 ? 0 : cut.rows <= 8 && cut.columns > 32 ? 2 : 1;
   const Tile& tile = kTiles[cut.tile];
   cut.threads = tile.threads;
   const int64_t tiles = cut.items * divide_up(cut.rows, tile.rows) * divide_up(cut.columns, tile.columns);
   split(cut, cut.depth, std::min(divide_up(kEnoughBlocks, std::max<int64_t>(1, tiles)), cut.depth / kSplitDepth), 16);
   cut.groups = tiles * cut.splits;
+  if (cut.splits > 1) cut.scratch_bytes = rounded(cut.splits * cut.items * cut.rows * cut.columns * element_bytes);
+  return cut;
+}
+
+bool fits_narrow(const Launch& l) {
+  const Cut cut = sizes_of(l);
+  const bool square = l.ints[9] == l.ints[10] && (l.ints[9] == 1 || l.ints[9] == 3);
+  const int64_t inputs = l.shape[1] / cut.items, most = std::numeric_limits<int32_t>::max();
+  if (std::max(product(l.shape, 0, 4), l.shape[0] * product(l.shape, 4, 7)) > most || cut.rows > kNarrowChannels)
+    return false;
+  return l.code == LaunchCode::conv2d_weight ? square && inputs <= kNarrowChannels : cut.depth <= kNarrowDepth;
+}
+
+Cut cut_narrow(const Launch& l, int64_t element_bytes) {
+  Cut cut = sizes_of(l);
+  const bool weight = l.code == LaunchCode::conv2d_weight;
+  cut.threads = kNarrowThreads;
+  cut.tile = cut.rows <= 2 ? 2 : cut.rows <= 4 || weight ? 4 : 8;
+  const int64_t down = divide_up(cut.rows, cut.tile);
+  if (!weight) {
+    cut.groups = cut.items * down * divide_up(cut.columns, cut.threads);
+    cut.shared_bytes = cut.depth * cut.tile * element_bytes;
+    return cut;
+  }
+  const int64_t blocks = std::max<int64_t>(1, l.shape[1] * down);
+  split(cut, cut.depth, std::min(divide_up(kEnoughBlocks, blocks), cut.depth / (kNarrowPixels * cut.threads)), 1);
+  cut.groups = l.shape[1] * down * cut.splits;
+  cut.shared_bytes = l.ints[9] * l.ints[10] * cut.tile * cut.threads * element_bytes;
   if (cut.splits > 1) cut.scratch_bytes = rounded(cut.splits * cut.items * cut.rows * cut.columns * element_bytes);
   return cut;
 }

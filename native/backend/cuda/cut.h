@@ -23,8 +23,9 @@ struct Cut {
   int lanes = 1;       // threads that share an output
   int64_t splits = 1;  // blocks that share an output
   int64_t split_size = 0;
-  int tile = 0;                                         // contractions: which of kTiles
+  int tile = 0;  // contractions: which of kTiles; narrow ones: outputs of a thread
   int64_t rows = 0, columns = 0, items = 1, depth = 0;  // contractions
+  int64_t shared_bytes = 0;                             // of a narrow kernel's block
   int64_t scratch_bytes = 0;                            // of one member
 };
 
@@ -34,6 +35,9 @@ int threads_that_fit(int64_t bytes_per_thread, int most);
 // Reductions with `thread_bytes` of shared memory per thread; argmax is never split.
 Cut cut_reduction(const Launch& launch, int64_t thread_bytes);
 Cut cut_contraction(const Launch& launch, int64_t element_bytes);
+// Convolutions of few channels: whether kernels/narrow.cu takes them, and how.
+bool fits_narrow(const Launch& launch);
+Cut cut_narrow(const Launch& launch, int64_t element_bytes);
 // Batch norm's sums over a channel.
 Cut cut_channels(const Launch& launch, int64_t partial_bytes);
 // Layer norm's sums over rows.

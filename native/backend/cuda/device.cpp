@@ -47,6 +47,10 @@ class CudaStream final : public DeviceStream {
       return std::string(ptmz::name(launch.launch->code)) + " (node %" + std::to_string(launch.launch->node) + ")";
     });
   }
+  void launch_together(const std::vector<DeviceLaunch>& maps) override {
+    launched(api_.launch_together(stream_, maps.data(), static_cast<int64_t>(maps.size())),
+             [&] { return std::to_string(maps.size()) + " small maps"; });
+  }
   void step(const StepTask& task) override {
     launched(api_.step(stream_, &task), [&] { return std::string(ptmz::name(task.code)); });
   }
@@ -110,6 +114,7 @@ class CudaDevice final : public Device {
         transfers_(std::make_unique<CudaStream>(api, index, name_)) {}
 
   const char* name() const override { return name_.c_str(); }
+  bool has_reduced_precision() const override { return true; }
 
   void prepare(Launch& launch, DType real) const override {
     launch.blocks = 1;

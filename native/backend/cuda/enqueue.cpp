@@ -2,10 +2,11 @@
 #include "backend/cuda/enqueue.h"
 
 #include <algorithm>
-#include <cstring>
 
+#include "backend/cuda/columns.h"
 #include "backend/cuda/cut.h"
 #include "backend/cuda/kernels/table.h"
+#include "backend/cuda/way.h"
 #include "ir/graph.h"
 
 namespace ptmz::cuda {
@@ -14,7 +15,6 @@ namespace {
 bool always_wide = false;
 
 int64_t bytes_of(DType real) { return real == DType::f64 ? 8 : 4; }
-int registers_of(const Launch& l) { return std::max(l.register_count, l.operand_count - 1); }
 
 // A sum whose last instruction is a product and that keeps nothing.
 Reduction reduction_of(const Launch& l, const Instr* instrs) {
@@ -32,36 +32,7 @@ Cut reduction_cut(const Launch& l, DType real) {
 class Enqueuer {
  public:
   Enqueuer(const DeviceLaunch& given, cudaStream_t stream)
-      : given_(given), l_(*given.launch), real_(given.real), stream_(stream) {
-    Task& t = task_;
-    std::memset(&t, 0, sizeof t);
-    t.rank = l_.rank;
-    t.kept_rank = l_.kept_rank;
-    t.operand_count = l_.operand_count;
-    t.instr_count = l_.instr_count;
-    t.result_register = l_.result_register;
-    t.register_count = registers_of(l_);
-    std::copy(std::begin(l_.shape), std::end(l_.shape), t.shape);
-    std::copy(std::begin(l_.ints), std::end(l_.ints), t.ints);
-    std::copy(std::begin(l_.reals), std::end(l_.reals), t.reals);
-    t.count = product(l_.shape, 0, l_.rank);
-    t.kept = product(l_.shape, 0, l_.kept_rank);
-    t.reduced = product(l_.shape, l_.kept_rank, l_.rank);
-    for (int i = 0; i < l_.operand_count; ++i) {
-      const Operand& from = l_.operands[i];
-      TaskOperand& to = t.operands[i];
-      to.base = static_cast<char*>(given.pointers[i]);
-      to.member_bytes = given.member_bytes[i];
-      to.value = from.value;
-      to.is_index = from.is_index;
-      std::copy(std::begin(from.strides), std::end(from.strides), to.strides);
-    }
-    for (int i = 0; i < l_.instr_count; ++i) t.instrs[i] = given.instrs[l_.instr_begin + i];
-    t.column = l_.column;
-    t.lanes = t.splits = 1;
-    t.fault = given.fault;
-    t.launch = given.number;
-  }
+      : given_(given), l_(*given.launch), real_(given.real), stream_(stream), task_(task_of(given)) {}
 
   cudaError_t run() {
     switch (l_.code) {
@@ -78,10 +49,11 @@ class Enqueuer {
       case LaunchCode::argmax:
         return reduction();
       case LaunchCode::matmul:
+        return contraction();
       case LaunchCode::conv2d:
       case LaunchCode::conv2d_input:
       case LaunchCode::conv2d_weight:
-        return contraction();
+        return way_of(l_, real_, false) == Way::narrow ? narrow() : contraction();
       case LaunchCode::pool_argmax:
         return over(pool_argmax_kernel(real_), l_.shape[0] * l_.shape[1] * l_.shape[4] * l_.shape[5]);
       case LaunchCode::gather:
@@ -174,6 +146,15 @@ class Enqueuer {
     return join(error, cut, join_contraction_kernel(l_.code, real_), task_.kept);
   }
 
+  cudaError_t narrow() {
+    const Cut cut = cut_narrow(l_, bytes_of(real_));
+    take(cut);
+    task_.kept = cut.items * cut.rows * cut.columns;
+    const cudaError_t error = launch(narrow_kernel(l_.code, real_, cut.tile, l_.ints[9]), task_, cut.groups, 1,
+                                     cut.threads, cut.shared_bytes);
+    return join(error, cut, join_contraction_kernel(l_.code, real_), task_.kept);
+  }
+
   cudaError_t channels() {
     const Cut cut = cut_channels(l_, kChannelPartialBytes);
     take(cut);
@@ -232,6 +213,14 @@ class Enqueuer {
   Task task_;
 };
 
+// Where cuBLAS was found but does not open, a convolution for it is one for our own kernels.
+int64_t convolution_scratch(const Launch& l, DType real) {
+  if (way_of(l, real, false) == Way::narrow) return cut_narrow(l, bytes_of(real)).scratch_bytes;
+  const int64_t own = cut_contraction(l, bytes_of(real)).scratch_bytes;
+  if (way_of(l, real, cublas().available()) != Way::columns) return own;
+  return std::max(own, cut_images(l, bytes_of(real)).scratch_bytes);
+}
+
 }  // namespace
 
 int64_t scratch_bytes(const Launch& l, DType real) {
@@ -240,10 +229,11 @@ int64_t scratch_bytes(const Launch& l, DType real) {
     case LaunchCode::reduce_max:
       return reduction_cut(l, real).scratch_bytes;
     case LaunchCode::matmul:
+      return cut_contraction(l, bytes_of(real)).scratch_bytes;
     case LaunchCode::conv2d:
     case LaunchCode::conv2d_input:
     case LaunchCode::conv2d_weight:
-      return cut_contraction(l, bytes_of(real)).scratch_bytes;
+      return convolution_scratch(l, real);
     case LaunchCode::batch_statistics:
     case LaunchCode::batch_norm_backward_sums:
       return cut_channels(l, kChannelPartialBytes).scratch_bytes;

@@ -4,9 +4,13 @@
 #include <memory>
 
 #include "backend/cuda/api.h"
+#include "backend/cuda/columns.h"
 #include "backend/cuda/cublas.h"
 #include "backend/cuda/enqueue.h"
 #include "backend/cuda/enqueue_step.h"
+#include "backend/cuda/matmul.h"
+#include "backend/cuda/together.h"
+#include "backend/cuda/way.h"
 
 namespace ptmz::cuda {
 
@@ -142,9 +146,24 @@ Status zero(Stream* s, void* to, int64_t bytes) {
   return on(s->device, "clearing", [&] { return cudaMemsetAsync(to, 0, static_cast<size_t>(bytes), s->stream); });
 }
 
+// What is not for cuBLAS is for our own kernels, which know no other precision than the program's.
+cudaError_t compute(Stream& s, const DeviceLaunch& given) {
+  const Launch& l = *given.launch;
+  if (l.code == LaunchCode::matmul) {
+    const auto product = large_product(given);
+    if (product && s.products->open()) return s.products->multiply(*product, given.real, l.precision);
+  } else if (is_convolution(l.code)) {
+    const bool columns = way_of(l, given.real, cublas().available()) == Way::columns;
+    if (columns && s.products->open()) return multiply_columns(given, *s.products, s.stream);
+  }
+  return enqueue(given, s.stream);
+}
+
 Status launch(Stream* s, const DeviceLaunch* given) {
-  return on(s->device, name(given->launch->code),
-            [&] { return s->products->take(*given) ? s->products->run(*given) : enqueue(*given, s->stream); });
+  return on(s->device, name(given->launch->code), [&] { return compute(*s, *given); });
+}
+Status launch_together(Stream* s, const DeviceLaunch* maps, int64_t count) {
+  return on(s->device, "small maps", [&] { return enqueue_together(maps, count, s->stream); });
 }
 Status step(Stream* s, const StepTask* task) {
   return on(s->device, name(task->code), [&] { return enqueue(*task, s->stream); });
@@ -215,6 +234,7 @@ extern "C" __attribute__((visibility("default"))) const ptmz::cuda::Api* ptmz_cu
                        zero,
                        scratch_of,
                        launch,
+                       launch_together,
                        step,
                        wait,
                        mark,

@@ -41,4 +41,9 @@ struct Task {
 };
 static_assert(sizeof(Task) <= 4096, "kernel parameters are limited to 4 KB");
 
+// A launch with its addresses, not cut yet.
+Task task_of(const DeviceLaunch& launch);
+// What a thread keeps of one element.
+int registers_of(const Launch& launch);
+
 }  // namespace ptmz::cuda

@@ -1,5 +1,6 @@
 // Contractions: matmul and the three convolutions as one tiled product C[row, column] = sum over depth of
 // A[row, depth] B[depth, column]. A convolution's matrices are never written out: a tile is gathered as it is loaded.
+#include "backend/cuda/kernels/convolution.h"
 #include "backend/cuda/kernels/index.h"
 #include "backend/cuda/kernels/table.h"
 
@@ -54,21 +55,6 @@ struct Matmul {
   __device__ T load_a(int64_t row, const Depth& k) const { return a[row * a_row + k.a]; }
   __device__ T load_b(const Depth& k, const Column& j) const { return b[k.i * b_depth + j.at]; }
   __device__ T* place(int64_t row, int64_t column) const { return c + row * columns + column; }
-};
-
-// x (N,C,H,W), w (O,C/groups,KH,KW), y (N,O,OH,OW), all dense; shape: N, C, H, W, O, OH, OW; ints: ConvAttrs.
-struct Sizes {
-  int32_t n, c, h, w, o, oh, ow, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, kh, kw;
-  int32_t group_c, group_o, taps;
-
-  __device__ explicit Sizes(const Task& task) {
-    const auto size = [&](int d) { return static_cast<int32_t>(task.shape[d]); };
-    const auto attr = [&](int i) { return static_cast<int32_t>(task.ints[i]); };
-    n = size(0), c = size(1), h = size(2), w = size(3), o = size(4), oh = size(5), ow = size(6);
-    stride_h = attr(0), stride_w = attr(1), pad_h = attr(2), pad_w = attr(3), dilation_h = attr(4);
-    dilation_w = attr(5), groups = attr(6), kh = attr(9), kw = attr(10);
-    group_c = c / groups, group_o = o / groups, taps = kh * kw;
-  }
 };
 
 // y[o, (n,oh,ow)] = sum over (c,kh,kw) of w[o, (c,kh,kw)] x[n, c, oh stride - pad + kh dilation, ...]

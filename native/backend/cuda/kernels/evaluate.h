@@ -57,30 +57,17 @@ __device__ inline bool holds(Comparison comparison, T a, T b) {
   }
 }
 
-// Evaluates W elements at a time, so that the loads and the arithmetic of several hide each other's latency.
-template <typename T, typename I, int W>
-class Evaluator {
+// The registers of a thread, of W elements at a time: the loads and the arithmetic of several hide each other's
+// latency.
+template <typename T, int W>
+class Registers {
  public:
-  // `registers`: register_count * W * blockDim.x elements of shared memory.
-  __device__ Evaluator(const Task& task, T* registers) : task_(task), registers_(registers + threadIdx.x) {}
+  // `registers`: as many as there are * W * blockDim.x elements of shared memory.
+  __device__ explicit Registers(T* registers) : registers_(registers + threadIdx.x) {}
 
-  // Reads what the instructions need of element w.
-  __device__ void load(int w, const Coordinates<I>& c) {
-    for (int r = 0; r + 1 < task_.operand_count; ++r) {
-      const TaskOperand& o = task_.operands[r + 1];
-      T value = static_cast<T>(o.value);
-      if (o.base != nullptr) {
-        const int64_t offset = c.offset(task_, o);
-        value = o.is_index ? static_cast<T>(base_of<const int32_t>(task_, r + 1)[offset])
-                           : base_of<const T>(task_, r + 1)[offset];
-      }
-      at(r, w) = value;
-    }
-  }
-
-  // Runs the first `count` instructions for all W elements.
-  __device__ void run(int count) {
-    for (int i = 0; i < count; ++i) apply(task_.instrs[i]);
+  // Runs `count` instructions for all W elements.
+  __device__ void run(const Instr* instrs, int count) {
+    for (int i = 0; i < count; ++i) apply(instrs[i]);
   }
 
   __device__ T& at(int reg, int w) { return registers_[(reg * W + w) * static_cast<int>(blockDim.x)]; }
@@ -133,8 +120,34 @@ class Evaluator {
     }
   }
 
-  const Task& task_;
   T* const registers_;
+};
+
+// Evaluates a task's instructions.
+template <typename T, typename I, int W>
+class Evaluator : public Registers<T, W> {
+ public:
+  __device__ Evaluator(const Task& task, T* registers) : Registers<T, W>(registers), task_(task) {}
+
+  // Reads what the instructions need of element w.
+  __device__ void load(int w, const Coordinates<I>& c) {
+    for (int r = 0; r + 1 < task_.operand_count; ++r) {
+      const TaskOperand& o = task_.operands[r + 1];
+      T value = static_cast<T>(o.value);
+      if (o.base != nullptr) {
+        const int64_t offset = c.offset(task_, o);
+        value = o.is_index ? static_cast<T>(base_of<const int32_t>(task_, r + 1)[offset])
+                           : base_of<const T>(task_, r + 1)[offset];
+      }
+      this->at(r, w) = value;
+    }
+  }
+
+  // Runs the first `count` instructions for all W elements.
+  __device__ void run(int count) { Registers<T, W>::run(task_.instrs, count); }
+
+ private:
+  const Task& task_;
 };
 
 }  // namespace ptmz::cuda

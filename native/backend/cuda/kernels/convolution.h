@@ -1,0 +1,22 @@
+// The sizes of a convolution as its kernels read them.
+#pragma once
+#include "backend/cuda/runtime.h"
+
+namespace ptmz::cuda {
+
+// x (N,C,H,W), w (O,C/groups,KH,KW), y (N,O,OH,OW), all dense; shape: N, C, H, W, O, OH, OW; ints: ConvAttrs.
+struct Sizes {
+  int32_t n, c, h, w, o, oh, ow, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, kh, kw;
+  int32_t group_c, group_o, taps;
+
+  __device__ explicit Sizes(const Task& task) {
+    const auto size = [&](int d) { return static_cast<int32_t>(task.shape[d]); };
+    const auto attr = [&](int i) { return static_cast<int32_t>(task.ints[i]); };
+    n = size(0), c = size(1), h = size(2), w = size(3), o = size(4), oh = size(5), ow = size(6);
+    stride_h = attr(0), stride_w = attr(1), pad_h = attr(2), pad_w = attr(3), dilation_h = attr(4);
+    dilation_w = attr(5), groups = attr(6), kh = attr(9), kw = attr(10);
+    group_c = c / groups, group_o = o / groups, taps = kh * kw;
+  }
+};
+
+}  // namespace ptmz::cuda

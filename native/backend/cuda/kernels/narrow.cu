@@ -1,0 +1,180 @@
+// Narrow: convolutions of few channels. A thread computes several outputs of one pixel, so that what it reads of the
+// images serves all of them; the tiles of contractions.cu would be mostly empty.
+#include <type_traits>
+
+#include "backend/cuda/kernels/convolution.h"
+#include "backend/cuda/kernels/index.h"
+#include "backend/cuda/kernels/table.h"
+
+namespace ptmz::cuda {
+namespace {
+
+// ---- images: y[n, o] = sum over (kh, kw, c) of w[o, c, kh, kw] x[n, c, ...], and the same for x from y
+
+// Where the images that are read lie, and those that are written; `source` is that of a pixel and a tap, below 0
+// outside.
+struct ConvForward {
+  const Sizes s;
+  int32_t inputs, outputs, from_plane, plane, width;
+  int64_t from_image, to_image;  // elements of all groups
+
+  __device__ explicit ConvForward(const Task& task) : s(task) {
+    inputs = s.group_c, outputs = s.group_o, from_plane = s.h * s.w, plane = s.oh * s.ow, width = s.ow;
+    from_image = static_cast<int64_t>(s.c) * from_plane, to_image = static_cast<int64_t>(s.o) * plane;
+  }
+  __device__ int64_t weight(int32_t output, int32_t input) const { return output * s.group_c + input; }
+  __device__ int32_t source(int32_t row, int32_t column, int32_t i, int32_t j) const {
+    const int32_t r = row * s.stride_h - s.pad_h + i * s.dilation_h,
+                  c = column * s.stride_w - s.pad_w + j * s.dilation_w;
+    return r < 0 || r >= s.h || c < 0 || c >= s.w ? -1 : r * s.w + c;
+  }
+};
+struct ConvInput {
+  const Sizes s;
+  int32_t inputs, outputs, from_plane, plane, width;
+  int64_t from_image, to_image;
+
+  __device__ explicit ConvInput(const Task& task) : s(task) {
+    inputs = s.group_o, outputs = s.group_c, from_plane = s.oh * s.ow, plane = s.h * s.w, width = s.w;
+    from_image = static_cast<int64_t>(s.o) * from_plane, to_image = static_cast<int64_t>(s.c) * plane;
+  }
+  __device__ int64_t weight(int32_t output, int32_t input) const { return input * s.group_c + output; }
+  __device__ int32_t source(int32_t row, int32_t column, int32_t i, int32_t j) const {
+    const int32_t above = row + s.pad_h - i * s.dilation_h, before = column + s.pad_w - j * s.dilation_w;
+    const int32_t r = above / s.stride_h, c = before / s.stride_w;
+    const bool inside = above >= 0 && before >= 0 && r < s.oh && c < s.ow;
+    return inside && r * s.stride_h == above && c * s.stride_w == before ? r * s.ow + c : -1;
+  }
+};
+
+// Operands: images, and the two that they are made of: one of images, one of weights. Shared memory: the weights of the
+// block's outputs as (kh, kw, input, output), zero where there are fewer outputs. Block x: group, outputs, pixels.
+template <typename T, typename Problem, int OUTPUTS>
+__global__ void __launch_bounds__(kNarrowThreads) narrow(PTMZ_TASK) {
+  constexpr bool kForward = std::is_same_v<Problem, ConvForward>;
+  PTMZ_DYNAMIC_SHARED(T, weights);
+  const Problem p(task);
+  const int32_t count = p.s.n * p.plane;
+  const unsigned across = (static_cast<unsigned>(count) + kNarrowThreads - 1) / kNarrowThreads;
+  const unsigned down = static_cast<unsigned>(p.outputs + OUTPUTS - 1) / OUTPUTS;
+  const int32_t first = static_cast<int32_t>(blockIdx.x / across % down) * OUTPUTS;
+  const auto group = static_cast<int64_t>(blockIdx.x / across / down);
+  const T* w = base_of<const T>(task, kForward ? 2 : 1) + group * p.inputs * p.outputs * p.s.taps;
+  const T* from = base_of<const T>(task, kForward ? 1 : 2) + group * p.inputs * p.from_plane;
+  T* to = base_of<T>(task, 0) + (group * p.outputs + first) * p.plane;
+
+  const int32_t depth = p.s.taps * p.inputs;
+  for (int32_t e = static_cast<int32_t>(threadIdx.x); e < depth * OUTPUTS; e += kNarrowThreads) {
+    const int32_t output = first + e % OUTPUTS, input = e / OUTPUTS % p.inputs, tap = e / OUTPUTS / p.inputs;
+    weights[e] = output < p.outputs ? w[p.weight(output, input) * p.s.taps + tap] : T(0);
+  }
+  __syncthreads();
+  const int32_t index = static_cast<int32_t>(blockIdx.x % across * kNarrowThreads + threadIdx.x);
+  if (index >= count) return;
+  const int32_t image = index / p.plane, pixel = index % p.plane, row = pixel / p.width, column = pixel % p.width;
+  from += image * p.from_image;
+  T sum[OUTPUTS] = {};
+  const T* factors = weights;
+  for (int32_t i = 0; i < p.s.kh; ++i)
+    for (int32_t j = 0; j < p.s.kw; ++j, factors += p.inputs * OUTPUTS) {
+      const int32_t at = p.source(row, column, i, j);
+      if (at < 0) continue;
+      for (int32_t input = 0; input < p.inputs; ++input) {
+        const T value = from[input * p.from_plane + at];
+        PTMZ_UNROLL
+        for (int o = 0; o < OUTPUTS; ++o) sum[o] += factors[input * OUTPUTS + o] * value;
+      }
+    }
+  to += image * p.to_image + pixel;
+  PTMZ_UNROLL
+  for (int o = 0; o < OUTPUTS; ++o)
+    if (first + o < p.outputs) to[static_cast<int64_t>(o) * p.plane] = sum[o];
+}
+
+// ---- weights: w[o, c, kh, kw] = sum over (n, oh, ow) of y[n, o, oh, ow] x[n, c, ...]
+
+// A thread adds up all taps of one input and OUTPUTS outputs over its pixels, kNarrowThreads apart; the block adds its
+// threads in halves. Block x: group, input, outputs, split of the pixels.
+template <typename T, int KERNEL, int OUTPUTS>
+__global__ void __launch_bounds__(kNarrowThreads) narrow_weight(PTMZ_TASK) {
+  constexpr int kTaps = KERNEL * KERNEL, kSums = kTaps * OUTPUTS;
+  PTMZ_DYNAMIC_SHARED(T, cells);  // (sums, threads)
+  const Sizes s(task);
+  const int thread = static_cast<int>(threadIdx.x);
+  const int32_t plane = s.oh * s.ow;
+  const unsigned down = static_cast<unsigned>(s.group_o + OUTPUTS - 1) / OUTPUTS;
+  unsigned block = blockIdx.x;
+  const int split = static_cast<int>(block % static_cast<unsigned>(task.splits));
+  block /= static_cast<unsigned>(task.splits);
+  const int32_t first = static_cast<int32_t>(block % down) * OUTPUTS;
+  block /= down;
+  const int32_t input = static_cast<int32_t>(block % static_cast<unsigned>(s.group_c));
+  const auto group = static_cast<int64_t>(block / static_cast<unsigned>(s.group_c));
+  const T* x = base_of<const T>(task, 1) + (group * s.group_c + input) * s.h * s.w;
+  const T* y = base_of<const T>(task, 2) + (group * s.group_o + first) * plane;
+  const int32_t begin = static_cast<int32_t>(split * task.split_size), count = s.n * plane;
+  const int32_t left = count - begin,
+                end = begin + (left < task.split_size ? left : static_cast<int32_t>(task.split_size));
+
+  T sum[OUTPUTS][kTaps] = {};
+  for (int32_t index = begin + thread; index < end; index += kNarrowThreads) {
+    const int32_t image = index / plane, pixel = index % plane;
+    const int32_t top = pixel / s.ow * s.stride_h - s.pad_h, before = pixel % s.ow * s.stride_w - s.pad_w;
+    const T* from = x + static_cast<int64_t>(image) * s.c * s.h * s.w;
+    const T* gradient = y + static_cast<int64_t>(image) * s.o * plane + pixel;
+    T values[kTaps], slopes[OUTPUTS];
+    PTMZ_UNROLL
+    for (int o = 0; o < OUTPUTS; ++o) slopes[o] = first + o < s.group_o ? gradient[o * plane] : T(0);
+    PTMZ_UNROLL
+    for (int t = 0; t < kTaps; ++t) {
+      const int32_t row = top + t / KERNEL * s.dilation_h, column = before + t % KERNEL * s.dilation_w;
+      const bool inside = row >= 0 && row < s.h && column >= 0 && column < s.w;
+      values[t] = inside ? from[row * s.w + column] : T(0);
+    }
+    PTMZ_UNROLL
+    for (int o = 0; o < OUTPUTS; ++o) {
+      PTMZ_UNROLL
+      for (int t = 0; t < kTaps; ++t) sum[o][t] += slopes[o] * values[t];
+    }
+  }
+
+  PTMZ_UNROLL
+  for (int k = 0; k < kSums; ++k) cells[k * kNarrowThreads + thread] = sum[k / kTaps][k % kTaps];
+  for (int half = kNarrowThreads / 2; half > 0; half /= 2) {
+    __syncthreads();
+    for (int e = thread; e < kSums * half; e += kNarrowThreads) {
+      T* const cell = cells + e / half * kNarrowThreads + e % half;
+      *cell += cell[half];
+    }
+  }
+  __syncthreads();
+  if (thread >= kSums || first + thread / kTaps >= s.group_o) return;
+  T* const whole = base_of<T>(task, 0) + group * task.rows * task.columns;
+  T* const part = reinterpret_cast<T*>(task.partials + blockIdx.y * task.partials_member_bytes) +
+                  (group * task.splits + split) * task.rows * task.columns;
+  (task.splits > 1 ? part : whole)[(first + thread / kTaps) * task.columns + input * kTaps + thread % kTaps] =
+      cells[thread * kNarrowThreads];
+}
+
+template <typename T, typename Problem>
+Kernel images_of(int outputs) {
+  return outputs == 2 ? narrow<T, Problem, 2> : outputs == 4 ? narrow<T, Problem, 4> : narrow<T, Problem, 8>;
+}
+template <typename T, int KERNEL>
+Kernel weight_of(int outputs) {
+  return outputs == 2 ? narrow_weight<T, KERNEL, 2> : narrow_weight<T, KERNEL, 4>;
+}
+template <typename T>
+Kernel kernel_of(LaunchCode code, int outputs, int64_t kernel) {
+  if (code == LaunchCode::conv2d) return images_of<T, ConvForward>(outputs);
+  if (code == LaunchCode::conv2d_input) return images_of<T, ConvInput>(outputs);
+  return kernel == 1 ? weight_of<T, 1>(outputs) : weight_of<T, 3>(outputs);
+}
+
+}  // namespace
+
+Kernel narrow_kernel(LaunchCode code, DType real, int outputs, int64_t kernel) {
+  return real == DType::f32 ? kernel_of<float>(code, outputs, kernel) : kernel_of<double>(code, outputs, kernel);
+}
+
+}  // namespace ptmz::cuda
