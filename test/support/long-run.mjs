@@ -21,6 +21,7 @@ export function matmulChain(n, depth) {
   const program = graph.compile({
     outputs: [{ node: product, slot: slots[1], offset: 0 }],
     dtype: 'float32',
+    precision: 'float32',
     varying: [],
     fuse: true,
     device: 'cpu',
