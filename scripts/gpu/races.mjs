@@ -1,6 +1,6 @@
 // The rows G1 to G5 and G7 against PyTorch on the same card, and what the card itself can do; one JSON.
 //
-//   scripts/gpu-check.sh --races [--rows G1 G3 ...] [--device cuda:0] [--time MS] [--rounds N] [--no-compile] [--quick]
+//   scripts/gpu-check.sh --races [--rows G1 --rows G3 ...] [--device cuda:0] [--time MS] [--rounds N] [--no-compile] [--quick]
 //
 // PyTorch is that of $PTMZ_PYTHON (default python3); where it is missing, or its workload fails, our side runs alone and
 // the report says so. --quick with --device cpu tries the script itself: shapes are small and figures mean nothing.
@@ -49,13 +49,15 @@ async function variants(all) {
   return open;
 }
 
-/** Races both sides; `ours` and `peer` in milliseconds per unit. */
-async function compete(ours, others) {
+/** Races what we have against the same variants of the peer, which are closed then; times in milliseconds per unit. */
+async function compete(others, ...own) {
+  const results = [];
   try {
-    return await race(ours, others, timing);
+    for (const ours of own) results.push(await race(ours, others, timing));
   } finally {
     for (const { close } of others) await close();
   }
+  return results;
 }
 
 /** Losses of the first ten steps from the same weights, in float32 on both sides. */
@@ -136,16 +138,16 @@ async function ceilings() {
 const precisions = (...all) => (device === 'cpu' ? ['float32'] : all);
 
 async function single(row, width, batch, theirs, ...own) {
-  for (const precision of precisions(...own)) {
-    const ours = sides.steps({ width, batch, members: 1, device, precision });
-    const result = await compete(ours, await trainPeers(width, batch, theirs));
-    keep(row, `ResNet-18 ${width}x${batch}, ${precision}`, result, {
+  const tried = precisions(...own);
+  const ours = tried.map((precision) => sides.steps({ width, batch, members: 1, device, precision }));
+  const results = await compete(await trainPeers(width, batch, theirs), ...ours);
+  for (const [i, result] of results.entries())
+    keep(row, `ResNet-18 ${width}x${batch}, ${tried[i]}`, result, {
       'precision of PyTorch': theirs,
       'steps/s': 1000 / result.ours,
       'TFLOP/s': trainingFlops(18, width, batch) / result.ours / 1e9,
-      ...(precision === 'float32' && { check: await checked(width, batch) }),
+      ...(tried[i] === 'float32' && { check: await checked(width, batch) }),
     });
-  }
 }
 
 async function manyMembers() {
@@ -157,7 +159,7 @@ async function manyMembers() {
     { ...training(2, 8, 'tf32', mode), kind: 'population', members },
     members,
   ]);
-  const result = await compete(ours, await variants([...alone, ...stacked]));
+  const [result] = await compete(await variants([...alone, ...stacked]), ours);
   keep('G2', `ResNet-18 2x8, a step of one of ${members} members`, result, { 'model steps/s': 1000 / result.ours });
 }
 
@@ -172,7 +174,7 @@ async function zoo(row, widths) {
     for (const batch of batches) {
       const steps = epochs * Math.ceil(train / batch) * seeds;
       const ours = sides.steps({ width, batch, members: seeds, device });
-      const result = await compete(ours, await trainPeers(width, batch, 'tf32', ['eager']));
+      const [result] = await compete(await trainPeers(width, batch, 'tf32', ['eager']), ours);
       total.ours += (steps * result.ours) / 3.6e6;
       total.peer += (steps * (result.peer ?? NaN)) / 3.6e6;
       total.cells.push({ width, batch, ours: result.ours, peer: result.peer });
@@ -195,7 +197,7 @@ async function hessians() {
       const settings = quick ? { images: 64, block: 2 } : { images: 640, block: 16 };
       const ours = sides.products({ width, device, precision, ...settings });
       const others = await variants([['eager', { kind: 'hvp', width, batch: 64, precision: 'tf32' }]]);
-      const result = await compete(ours, others);
+      const [result] = await compete(others, ours);
       const hours = (ms) => (models * 200 * 10 * 2 * ms) / 3.6e6;
       keep('G7', `product of 64 images, ResNet-18 of width ${width}, ${precision}`, result, {
         'TFLOP/s': hessianFlops(18, width, 64, settings.block) / result.ours / 1e9,
