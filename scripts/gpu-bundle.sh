@@ -19,10 +19,11 @@ done
 bundle=$(mktemp -d)
 trap 'rm -rf "$bundle"' EXIT
 to=$bundle/ptmz-gpu
-mkdir -p "$to/build/Release" "$to/bin" "$to/lib/data" "$to/node_modules" "$to/scripts"
+mkdir -p "$to/build/Release" "$to/bin" "$to/lib/data" "$to/node_modules" "$to/scripts" "$to/bench"
 cp -r dist package.json "$to/"
 cp -r lib/data/assets "$to/lib/data/"  # the digits that trainings see
 cp -r scripts/gpu scripts/gpu-check.sh "$to/scripts/"
+cp -r bench/*.mjs bench/peers "$to/bench/"  # for races against PyTorch, where that is there
 cp build/Release/ptmz_native.node build/Release/libptmz_cuda.so "$to/build/Release/"
 cp -r "$oracle" "$to/oracle"
 for package in cli-progress commander node-gyp-build string-width strip-ansi ansi-regex emoji-regex is-fullwidth-code-point; do

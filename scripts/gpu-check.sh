@@ -4,10 +4,15 @@
 # bench/results/gpu-*.json.
 #
 #   scripts/gpu-check.sh [--oracle DIR] [--out FILE] [--quick]
+#   scripts/gpu-check.sh --races ...         against PyTorch on the same card: scripts/gpu/races.mjs
+#   scripts/gpu-check.sh --convolutions ...  every way of computing them: scripts/gpu/convolutions.mjs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 node=node
 if [[ -x bin/node ]]; then node=$PWD/bin/node; fi
+case "${1-}" in
+  --races | --convolutions) exec "$node" "scripts/gpu/${1#--}.mjs" "${@:2}" ;;
+esac
 oracle=()
 if [[ -f oracle/manifest.json ]]; then oracle=(--oracle oracle); fi
 exec timeout 540 "$node" scripts/gpu/check.mjs "${oracle[@]}" "$@"

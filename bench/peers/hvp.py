@@ -26,7 +26,7 @@ class Workload:
 class Curvature:
     """Network, images and probes."""
 
-    def __init__(self, tensors, width, probes, layout, double):
+    def __init__(self, tensors, width, probes, layout, double=False):
         if double:
             tensors = {name: t.double() if t.dtype == torch.float32 else t for name, t in tensors.items()}
         self.net = load_resnet(18, width, with_prefix(tensors, "net.")).eval()

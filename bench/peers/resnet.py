@@ -73,8 +73,8 @@ class ResNet(nn.Module):
 
 
 def load_resnet(depth, width, state):
-    """A network with these values, in their element type."""
+    """A network with these values, in their element type and on their device."""
     first, last = state["conv1.weight"], state["fc.weight"]
-    net = ResNet(depth, width, classes=last.shape[0], channels=first.shape[1]).to(last.dtype)
+    net = ResNet(depth, width, classes=last.shape[0], channels=first.shape[1]).to(last)
     net.load_state_dict(state)
     return net

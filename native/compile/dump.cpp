@@ -31,7 +31,9 @@ std::string Program::dump() const {
   std::string out = precision == Precision::full ? "" : std::string("precision ") + ptmz::name(precision) + "\n";
   out += "shared " + std::to_string(shared.size()) + " launches, " + std::to_string(shared_bytes) + " bytes\n";
   for (const Launch& l : shared) out += "  " + line(*this, l);
-  out += "per member " + std::to_string(varying.size()) + " launches, " + std::to_string(member_bytes) + " bytes\n";
+  const std::string small = together > 0 ? ", the last " + std::to_string(together) + " as one" : "";
+  out += "per member " + std::to_string(varying.size()) + " launches" + small + ", " + std::to_string(member_bytes) +
+         " bytes\n";
   for (const Launch& l : varying) out += "  " + line(*this, l);
   return out;
 }

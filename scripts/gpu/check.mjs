@@ -48,7 +48,7 @@ async function main() {
   await checkMemory();
   checkSanitizer();
   await time();
-  report.skipped.push('rows against PyTorch: peers are run by bench, not here');
+  report.skipped.push('rows against PyTorch: scripts/gpu-check.sh --races');
   report.seconds = (Date.now() - started) / 1000;
   const failed = report.checks.filter(({ passed }) => !passed).length;
   const card = gpu.detail.split(',')[0].replace(/\W+/g, '-').toLowerCase();

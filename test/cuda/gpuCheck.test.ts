@@ -47,3 +47,34 @@ test('scripts/gpu-check.sh', () => {
   expect(report.timings.map(({ members }) => members)).toEqual([1, 1, 3, 3]);
   expect(report.timings.every(({ what, perSecond }) => what.length > 0 && perSecond > 0)).toBe(true);
 }, 300_000);
+
+test('scripts/gpu-check.sh --convolutions: every way over the same layers', () => {
+  const out = join(folder, 'convolutions.json');
+  const args = ['--convolutions', '--quick', '--time', '1', '--members', '2', '--out', out];
+  const { status, stdout, stderr } = spawnSync('scripts/gpu-check.sh', args, { cwd: root, encoding: 'utf8' });
+  expect(`${status}\n${status === 0 ? '' : stdout + stderr}`).toBe('0\n');
+  const { rows } = JSON.parse(readFileSync(out, 'utf8')) as { rows: { kind: string; ms: Record<string, number> }[] };
+  expect(rows.map(({ kind }) => kind)).toEqual(['y', 'dx', 'dw']);
+  for (const { ms } of rows) {
+    expect(Object.keys(ms)).toEqual(['chosen', 'tiles', 'narrow', 'columns']);
+    expect(Object.values(ms).every((time) => time > 0)).toBe(true);
+  }
+}, 120_000);
+
+test('scripts/gpu-check.sh --races: what there is without PyTorch, tried on the CPU', () => {
+  const out = join(folder, 'races.json');
+  const rows = ['ceilings', 'G4', 'G2'].flatMap((row) => ['--rows', row]);
+  const args = ['--races', '--device', 'cpu', '--quick', '--time', '1', '--rounds', '1', ...rows, '--out', out];
+  const env = { ...process.env, PTMZ_PYTHON: 'no-such-python' };
+  const { status, stdout, stderr } = spawnSync('scripts/gpu-check.sh', args, { cwd: root, encoding: 'utf8', env });
+  expect(`${status}\n${status === 0 ? '' : stdout + stderr}`).toBe('0\n');
+  const report = JSON.parse(readFileSync(out, 'utf8')) as {
+    ceilings: { ours: Record<string, number> };
+    rows: { row: string; ours: number; peer: number | null }[];
+    skipped: string[];
+  };
+  expect(report.skipped).toEqual([expect.stringContaining('no-such-python has no PyTorch')]);
+  expect(Object.values(report.ceilings.ours).every(Number.isFinite)).toBe(true);
+  expect(report.rows.map(({ row }) => row)).toEqual(['G4', 'G2']);
+  expect(report.rows.every(({ ours }) => ours > 0)).toBe(true);
+}, 120_000);

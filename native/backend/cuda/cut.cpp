@@ -2,7 +2,6 @@
 #include "backend/cuda/cut.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "backend/cuda/kernels/table.h"
 
@@ -107,7 +106,7 @@ Cut cut_contraction(const Launch& l, int64_t element_bytes) {
 bool fits_narrow(const Launch& l) {
   const Cut cut = sizes_of(l);
   const bool square = l.ints[9] == l.ints[10] && (l.ints[9] == 1 || l.ints[9] == 3);
-  const int64_t inputs = l.shape[1] / cut.items, most = std::numeric_limits<int32_t>::max();
+  const int64_t inputs = l.shape[1] / cut.items, most = int64_t{1} << 30;  // elements, and room for idle threads
   if (std::max(product(l.shape, 0, 4), l.shape[0] * product(l.shape, 4, 7)) > most || cut.rows > kNarrowChannels)
     return false;
   return l.code == LaunchCode::conv2d_weight ? square && inputs <= kNarrowChannels : cut.depth <= kNarrowDepth;
