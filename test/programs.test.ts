@@ -1,6 +1,6 @@
 /** Programs: populations, random numbers, inputs and memory, aborting, and vectors in native memory. */
 import { afterEach, describe, expect, test } from 'vitest';
-import { dropout, Graph, PtmzError, randomKey, Vector } from '../lib/index.js';
+import { dropout, gelu, Graph, linear, PtmzError, randomKey, Vector } from '../lib/index.js';
 import type { Flat, Program, RunInput, Value } from '../lib/index.js';
 import { codeOf, network, networkData, randomParams, run } from './support/graphs.js';
 
@@ -136,6 +136,40 @@ describe('programs', () => {
     process.env.PTMZ_FUSE = '0';
     expect(launches()).toBeGreaterThan(fused);
     expect(launches({ fuse: true })).toBe(fused);
+  });
+
+  test.each([
+    ['none', 'erf'],
+    ['tanh', 'tanh'],
+  ] as const)('GELU (%s) is one launch each way, of the same value, gradient and Hessian product', async (kind, op) => {
+    using graph = new Graph();
+    const weight = graph.param('weight', [16, 8], { init: { kind: 'uniform', bound: 1 } });
+    const bias = graph.param('bias', [16], { init: { kind: 'uniform', bound: 1 } });
+    const hidden = gelu(linear(graph.input('x', [12, 8]), weight, bias), kind);
+    const loss = linear(hidden, graph.param('out', [4, 16], { init: { kind: 'uniform', bound: 1 } }))
+      .square()
+      .sum();
+    const grad = graph.grad(loss);
+    const feeds = {
+      x: Array.from({ length: 96 }, (_, i) => Math.sin(7 * i) * 3),
+      params: Array.from({ length: graph.params.size }, (_, i) => Math.cos(3 * i)),
+      v: Array.from({ length: graph.params.size }, (_, i) => Math.sin(i)),
+    };
+    const outputs = { loss, grad, hvp: graph.hvp(loss, graph.direction('v')) };
+    const results = [];
+    for (const fuse of [true, false]) {
+      using program = graph.compile(outputs, { dtype: 'float64', fuse });
+      results.push(await program.run(feeds));
+    }
+    for (const name of Object.keys(outputs)) {
+      const [fused, plain] = results.map((result) => Array.from(result[name]!.toArray(), Number));
+      const size = Math.hypot(...plain!);
+      fused!.forEach((value, i) => expect(Math.abs(value - plain![i]!) / size).toBeLessThan(1e-14));
+    }
+    using program = graph.compile({ loss, grad }, { fuse: true });
+    const launches = program.dump().split('\n');
+    expect(launches.filter((line) => line.includes(` ${op} `)).length).toBe(2);
+    expect(launches.filter((line) => /^ +map \[(12,16|192)\]/.test(line)).length).toBe(1);
   });
 
   test('inputs, outputs and vectors', async () => {

@@ -27,30 +27,46 @@ bool composite_is_live(Graph& graph, NodeId id, const std::vector<bool>& live) {
   return false;
 }
 
-// Whether reading a value costs as much as computing it again: a cheap operator of one tensor and of constants or
-// numbers that repeat, such as x <= 0 and x + bias. Each launch that needs it then computes it, and it is never stored.
-bool costs_nothing_again(const Graph& graph, NodeId id) {
-  switch (graph[id].op) {
-    case Op::add:
-    case Op::mul:
-    case Op::neg:
-    case Op::compare:
-    case Op::cast:
-    case Op::stop_gradient:
-      break;
-    default:
-      return false;
-  }
-  int whole = 0;
+bool is_cheap(Op op) {
+  return op == Op::add || op == Op::mul || op == Op::neg || op == Op::compare || op == Op::cast ||
+         op == Op::stop_gradient;
+}
+
+// The tensors that a launch reads which computes `id`, cheap operators of its inputs included down to `depth`. False:
+// one of them would not be read in the order of memory, and is better read once.
+bool tensors_of(const Graph& graph, NodeId id, int depth, std::set<NodeId>& tensors) {
   for (NodeId i : graph[id].inputs) {
     const Node& n = graph[i];
     if (n.op == Op::constant) continue;
     if (n.op == Op::expand && 8 * element_count(graph.shape(n.inputs[0])) <= element_count(n.shape)) continue;
-    // What is not read in the order of memory is better read once.
+    if (depth > 0 && is_cheap(n.op)) {
+      if (!tensors_of(graph, i, depth - 1, tensors)) return false;
+      continue;
+    }
     if (info(n.op).view && n.op != Op::reshape) return false;
-    ++whole;
+    tensors.insert(i);
+    if (tensors.size() > 1) return true;
   }
-  return whole <= 1;
+  return true;
+}
+
+// Whether reading a value costs as much as computing it again: cheap operators of one tensor and of constants or
+// numbers that repeat, such as x <= 0, x + bias and x + x^3. Each launch that needs it then computes it, and it is never
+// stored.
+bool costs_nothing_again(const Graph& graph, NodeId id) {
+  if (!is_cheap(graph[id].op)) return false;
+  constexpr int kDeep = 4;
+  for (const int depth : {0, kDeep}) {
+    std::set<NodeId> tensors;
+    if (tensors_of(graph, id, depth, tensors) && tensors.size() <= 1) return true;
+  }
+  return false;
+}
+
+// Whether two launches had better compute a value each than share it through memory: the erf or tanh by which GELU's
+// value and gradient are found, whose argument both read anyway.
+bool costs_less_twice(const Graph& graph, NodeId id) {
+  return graph[id].op == Op::erf || graph[id].op == Op::tanh;
 }
 
 }  // namespace
@@ -108,7 +124,8 @@ Groups group_elementwise(const Graph& graph, const std::vector<NodeId>& live, co
     const bool inner_product = graph[id].op == Op::mul && first != kNone && graph[first].op == Op::sum &&
                                element_count(graph.shape(first)) == 1;
     if (!fuse && !inner_product) return {};
-    if (roots.size() > 1 && !(fuse && costs_nothing_again(graph, id))) return {};
+    if (roots.size() > 1 && !costs_nothing_again(graph, id) && !(roots.size() == 2 && costs_less_twice(graph, id)))
+      return {};
     for (NodeId root : roots)
       if (!fits(id, root)) return {};
     return roots;

@@ -29,30 +29,38 @@ void add_scaled(T* a, double factor, const T* b, int64_t n) {
   cpu::kernels().rows<T>().add_rows(a, &b, &factor, 1, n);
 }
 
-// f folds every element into one of a few lanes, which a processor's vectors hold.
+// Folds every element into one of a few lanes: f(lane, element) of vectors and of what is left over.
 template <typename T, typename F>
 std::array<T, 16> fold(const T* a, int64_t n, const F& f) {
-  std::array<T, 16> lanes = {};
+  typedef T Vector __attribute__((vector_size(16)));
+  constexpr int64_t vectors = 16 * sizeof(T) / sizeof(Vector), width = 16 / vectors;
+  Vector folded[vectors] = {};
   int64_t i = 0;
   for (; i + 16 <= n; i += 16)
-    for (int l = 0; l < 16; ++l) f(lanes[l], a[i + l]);
-  for (; i < n; ++i) f(lanes[0], a[i]);
+    for (int64_t v = 0; v < vectors; ++v) {
+      Vector x;
+      std::memcpy(&x, a + i + v * width, sizeof x);
+      folded[v] = f(folded[v], x);
+    }
+  std::array<T, 16> lanes;
+  std::memcpy(lanes.data(), folded, sizeof lanes);
+  for (; i < n; ++i) lanes[0] = f(lanes[0], a[i]);
   return lanes;
 }
 
 template <typename T>
 double largest(const T* a, int64_t n) {
-  const std::array<T, 16> lanes = fold(a, n, [](T& max, T x) {
-    const T size = std::fabs(x);
-    max = size > max ? size : max;
+  const std::array<T, 16> lanes = fold(a, n, [](auto max, const auto& x) {
+    max = x > max ? x : max;
+    return -x > max ? -x : max;
   });
   return static_cast<double>(*std::max_element(lanes.begin(), lanes.end()));
 }
 
 template <typename T>
 bool all_finite(const T* a, int64_t n) {
-  const std::array<T, 16> lanes = fold(a, n, [](T& bad, T x) { bad += x * 0; });  // NaN for NaN and for infinities
-  return std::all_of(lanes.begin(), lanes.end(), [](T bad) { return bad == 0; });
+  const std::array<T, 16> lanes = fold(a, n, [](const auto& bad, const auto& x) { return bad + x * T{0}; });
+  return std::all_of(lanes.begin(), lanes.end(), [](T bad) { return bad == 0; });  // NaN for NaN and for infinities
 }
 
 // Calls f(T{}) for the dtype.
