@@ -3,6 +3,7 @@
 #include <random>
 
 #include "autodiff/autodiff.h"
+#include "backend/cuda/runtime.h"
 #include "device_runner.h"
 
 using namespace ptmz;
