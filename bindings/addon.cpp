@@ -85,7 +85,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add_graph(env, exports);
   add_program(env, exports);
   add_vector(env, exports);
-  add_solvers(env, exports);
+  add_training(env, exports);
+  add_curvature(env, exports);
   exports["info"] = Napi::Function::New(env, info, "info");
   exports["nativeBytes"] = Napi::Function::New(env, native_bytes_held, "nativeBytes");
   return exports;

@@ -18,6 +18,7 @@ struct Environment {
 void add_graph(Napi::Env env, Napi::Object exports);
 void add_program(Napi::Env env, Napi::Object exports);
 void add_vector(Napi::Env env, Napi::Object exports);
-void add_solvers(Napi::Env env, Napi::Object exports);
+void add_training(Napi::Env env, Napi::Object exports);
+void add_curvature(Napi::Env env, Napi::Object exports);
 
 }  // namespace ptmz

@@ -55,23 +55,6 @@ void check_shape(const Shape& shape) {
       throw Error("INVALID_ARGUMENT", "shape: expected sizes >= 1 and at most 2^48 elements, got " + to_string(shape));
 }
 
-double compare(Comparison c, double a, double b) {
-  switch (c) {
-    case Comparison::lt:
-      return a < b;
-    case Comparison::le:
-      return a <= b;
-    case Comparison::gt:
-      return a > b;
-    case Comparison::ge:
-      return a >= b;
-    case Comparison::eq:
-      return a == b;
-    default:
-      return a != b;
-  }
-}
-
 double evaluate(Op op, const Attrs& attrs, const double* x) {
   switch (op) {
     case Op::add:
@@ -103,7 +86,7 @@ double evaluate(Op op, const Attrs& attrs, const double* x) {
     case Op::select:
       return x[0] != 0 ? x[1] : x[2];
     case Op::compare:
-      return compare(static_cast<Comparison>(attrs.ints[0]), x[0], x[1]);
+      return holds(static_cast<Comparison>(attrs.ints[0]), x[0], x[1]);
     default:
       return x[0];  // stop_gradient
   }

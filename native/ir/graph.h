@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "ir/comparison.h"
 #include "ir/error.h"
 
 namespace ptmz {
@@ -49,8 +50,6 @@ struct FusedInfo {
 const FusedInfo& info(Fused fused);
 Fused fused_from_name(std::string_view name);
 
-// What `compare` computes; the value of its attribute ints[0].
-enum class Comparison : int64_t { lt, le, gt, ge, eq, ne };
 // What `random` draws; ints[0].
 enum class Distribution : int64_t { uniform, normal, rademacher };
 

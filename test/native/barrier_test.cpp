@@ -27,6 +27,7 @@ void barrier(int line) {
 #define cuda mutated
 #define __syncthreads() barrier(__LINE__)
 #include "backend/cuda/kernels/fold.h"
+#include "backend/cuda/kernels/images.cu"
 #include "backend/cuda/kernels/samples.cu"
 #undef __syncthreads
 #undef cuda
@@ -79,6 +80,42 @@ bool orders_are_right() {
   return std::equal(expected.begin(), expected.end(), order.begin() + 1);
 }
 
+// Every operation on colours, by 16 threads, against one thread of the CPU.
+bool colours_are_right() {
+  using namespace ptmz;
+  constexpr int kHeight = 5, kWidth = 7, kImages = 30, kSize = 3 * kHeight * kWidth;
+  std::vector<uint8_t> stored(kImages * kSize);
+  for (size_t i = 0; i < stored.size(); ++i) stored[i] = static_cast<uint8_t>(i * 37 % 251);
+  std::vector<uint8_t> expected = stored, coloured(2 * stored.size());
+  const uint64_t seed = 5;
+  StepPlace place{3, 0, 0, 0, 0, true};
+  StepTask task{};
+  task.ops.jitter = {{{0, 3}, {0, 3}, {0, 3}}, {-0.5, 0.5}};
+  task.ops.rand_augment = {3, 30, 31};
+  task.members = 1;
+  task.batch = kImages;
+  task.channels = 3;
+  task.plane = kHeight * kWidth;
+  task.augment.height = kHeight;
+  task.augment.width = kWidth;
+  task.samples = stored.data();
+  task.coloured = coloured.data();
+  task.seeds = &seed;
+  task.place = &place;
+  const std::vector<double> fill;
+  SampleOps ops(task.ops, fill, seed, 3);
+  for (int i = 0; i < kImages; ++i) ops.recolour({expected.data() + i * kSize, 3, kHeight, kWidth}, i);
+  const Stream s;
+  void* arguments[] = {&task};
+  cudaLaunchKernel(mutated::image_kernel(StepCode::recolour, DType::f32), kImages, 16, arguments,
+                   static_cast<size_t>(mutated::recolour_bytes(3)), s.stream);
+  bool right = true;
+  for (int i = 0; i < kImages; ++i)
+    right = right && std::equal(expected.begin() + i * kSize, expected.begin() + (i + 1) * kSize,
+                                coloured.begin() + 2 * i * kSize);
+  return right;
+}
+
 bool in_all_orders(const std::function<bool()>& right) {
   using cuda_on_host::Order;
   bool all = true;
@@ -109,3 +146,5 @@ size_t needed_barriers(const std::function<bool()>& right) {
 TEST(cuda_a_missing_barrier_is_found_in_folds) { CHECK(needed_barriers(folds_are_right) == 3); }
 
 TEST(cuda_a_missing_barrier_is_found_in_the_order_of_an_epoch) { CHECK(needed_barriers(orders_are_right) == 2); }
+
+TEST(cuda_a_missing_barrier_is_found_in_operations_on_images) { CHECK(needed_barriers(colours_are_right) == 1); }

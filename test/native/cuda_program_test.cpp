@@ -1,632 +1,13 @@
-// Programs on the emulated CUDA device against the same programs on the CPU: random graphs over every operator, models
-// of several kinds with their derivatives, members, chunks, recordings, memory and faults.
+// Programs on the emulated CUDA device against the CPU: a network with its derivatives, members, chunks, memory and
+// faults.
 #include <algorithm>
-#include <functional>
-#include <random>
-#include <set>
 
 #include "autodiff/autodiff.h"
-#include "backend/cuda/device.h"
 #include "backend/cuda/runtime.h"
-#include "backend/cuda/way.h"
-#include "check.h"
-#include "programs.h"
-
-extern "C" const ptmz::cuda::Api* ptmz_cuda_api();
+#include "device_runner.h"
 
 using namespace ptmz;
-using ptmz::test::ramp;
-using ptmz::test::Runner;
-
-namespace {
-
-const Device& emulated() { return cuda::open_device(*ptmz_cuda_api(), 0); }
-
-std::set<LaunchCode>& codes_seen() {
-  static std::set<LaunchCode> seen;
-  return seen;
-}
-
-using Values = std::vector<std::vector<double>>;
-
-// Compiles and runs on the device what a Runner describes; a second run replays the recording of the first.
-struct DeviceRunner {
-  Runner& like;
-  std::shared_ptr<Program> program = nullptr;
-  RunStats stats = {};
-  int runs = 3;
-  Precision precision = Precision::full;
-
-  Values operator()(const std::vector<NodeId>& nodes) {
-    Graph& graph = like.graph;
-    std::vector<Output> outputs;
-    for (NodeId node : nodes) {
-      const Node& n = graph[node];
-      const std::string name = "out" + std::to_string(graph.slots().size());
-      outputs.push_back({node, graph.add_slot(name, n.kind, element_count(n.shape)), 0});
-    }
-    program = compile(graph, outputs, {like.real, like.varying, like.fuse, precision}, emulated());
-    for (const auto* list : {&program->shared, &program->varying})
-      for (const Launch& l : *list) codes_seen().insert(l.code);
-    std::vector<std::unique_ptr<Vector>> owned(program->slots.size());
-    std::vector<Vector*> vectors(owned.size());
-    for (size_t s = 0; s < owned.size(); ++s) {
-      const ProgramSlot& slot = program->slots[s];
-      if (!slot.read && !slot.written) continue;
-      const int64_t rows = slot.varies ? like.members : 1;
-      const DType dtype = slot.kind == Kind::index ? DType::i32 : like.real;
-      owned[s] = std::make_unique<Vector>(dtype, rows, slot.size, &emulated());
-      vectors[s] = owned[s].get();
-      if (!slot.read) continue;
-      Vector host(dtype, rows, slot.size);
-      for (int64_t i = 0; i < rows * slot.size; ++i) Runner::set(host, i, like.values[s][i]);
-      for (int64_t r = 0; r < rows; ++r) owned[s]->write(r, 0, slot.size, host.row(r));
-    }
-    RunOptions options = like.options;
-    options.members = like.members;
-    Executor executor(program);
-    Values first;
-    for (int run = 0; run < runs; ++run) {
-      stats = executor.run(vectors, options);
-      const Values all = results(outputs, vectors);
-      if (run == 0) first = all;
-      CHECK(all == first);
-    }
-    return first;
-  }
-
- private:
-  static Values results(const std::vector<Output>& outputs, const std::vector<Vector*>& vectors) {
-    Values all;
-    for (const Output& o : outputs) {
-      const Vector& v = *vectors[o.slot];
-      Vector host(v.dtype(), v.rows(), v.size());
-      for (int64_t r = 0; r < v.rows(); ++r) v.read(r, 0, v.size(), host.row(r));
-      all.emplace_back();
-      for (int64_t i = 0; i < v.rows() * v.size(); ++i) all.back().push_back(Runner::get(host, i));
-    }
-    return all;
-  }
-};
-
-// The largest difference of an output, relative to its largest value; infinite where only one of them is a number.
-double difference(const std::vector<double>& a, const std::vector<double>& b) {
-  double most = 0, largest = 1e-30;
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (std::isnan(a[i]) && std::isnan(b[i])) continue;
-    if (a[i] == b[i]) continue;
-    if (!std::isfinite(a[i]) || !std::isfinite(b[i])) return HUGE_VAL;
-    most = std::max(most, std::fabs(a[i] - b[i]));
-    largest = std::max(largest, std::fabs(a[i]));
-  }
-  return most / largest;
-}
-
-// Runs the nodes on both and compares; members see values of their own in the slots of `varying`.
-void compare(Graph& g, const std::vector<NodeId>& nodes, const Values& values, const std::vector<int>& varying,
-             int64_t members, DType real, double tolerance) {
-  Runner cpu{g, values, varying, members};
-  cpu.real = real;
-  const Values expected = cpu(nodes);
-  DeviceRunner cuda{cpu};
-  const Values got = cuda(nodes);
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    const double gap = difference(expected[i], got[i]);
-    CHECK(gap <= tolerance);
-    if (!(gap <= tolerance))
-      std::printf("  output %zu (%s) of %zu, %ld members, %s: differs by %.3g\n", i, info(g[nodes[i]].op).name,
-                  nodes.size(), members, dtype_name(real), gap);
-  }
-}
-
-// For P = 1 and 3, shared and varying, in both types.
-void compare_all(Graph& g, const std::vector<NodeId>& nodes, const std::vector<int>& varying,
-                 const std::function<Values(int64_t members)>& values, double single = 2e-5, double twice = 1e-12) {
-  for (const DType real : {DType::f32, DType::f64})
-    for (const int64_t members : {int64_t{1}, int64_t{3}})
-      compare(g, nodes, values(members), varying, members, real, real == DType::f32 ? single : twice);
-}
-
-// ---- random graphs
-
-std::mt19937_64& generator() {
-  static std::mt19937_64 engine(7);
-  return engine;
-}
-int64_t pick(int64_t low, int64_t high) { return low + static_cast<int64_t>(generator()() % (high - low + 1)); }
-
-// Grows a graph by operators that keep numbers of size one, over slots that vary or not.
-struct RandomGraph {
-  Graph g;
-  std::vector<NodeId> pool;
-  std::vector<int> varying;
-  int slots = 0, indices;
-
-  RandomGraph() {
-    for (int i = 0; i < 4; ++i) {
-      const int rank = static_cast<int>(pick(1, 4));
-      Shape shape;
-      for (int d = 0; d < rank; ++d) shape.push_back(pick(1, 6));
-      const int slot = g.add_slot("x" + std::to_string(i), Kind::real, element_count(shape));
-      if (pick(0, 1)) varying.push_back(slot);
-      pool.push_back(g.leaf(slot, 0, shape));
-      ++slots;
-    }
-    indices = g.add_slot("index", Kind::index, 64);
-    for (int left = 14; left > 0; --left) grow();
-  }
-
-  NodeId any() { return pool[static_cast<size_t>(pick(0, static_cast<int64_t>(pool.size()) - 1))]; }
-  // A permutation or another view of one in the pool, so that operators meet strides of all kinds.
-  NodeId viewed() {
-    NodeId x = any();
-    const Shape shape = g.shape(x);
-    const auto rank = static_cast<int64_t>(shape.size());
-    switch (pick(0, 4)) {
-      case 0: {
-        std::vector<int64_t> order;
-        for (int64_t d = 0; d < rank; ++d) order.push_back(d);
-        std::shuffle(order.begin(), order.end(), generator());
-        return g.add(Op::permute, {x}, {order, {}});
-      }
-      case 1: {
-        std::vector<int64_t> attrs;
-        for (int64_t d = 0; d < rank; ++d) attrs.push_back(shape[d] > 2 ? 1 : 0);
-        for (int64_t d = 0; d < rank; ++d) attrs.push_back(shape[d]);
-        for (int64_t d = 0; d < rank; ++d) attrs.push_back(pick(1, 2));
-        return g.add(Op::slice, {x}, {attrs, {}});
-      }
-      case 2: {
-        Shape with = shape, wide = shape;
-        if (rank > 4) return x;
-        with.push_back(1);
-        wide.push_back(pick(1, 4));
-        return g.expand(g.reshape(x, with), wide);
-      }
-      case 3:
-        return g.reshape(x, {element_count(shape)});
-      default:
-        return x;
-    }
-  }
-  NodeId bounded(NodeId x) { return g.add(Op::tanh, {x}); }
-  NodeId matrix(int64_t rows, int64_t columns) {
-    const NodeId x = viewed();
-    const NodeId flat = g.sum(g.reshape(x, {element_count(g.shape(x)), 1, 1}), {0});
-    return bounded(g.add(g.expand(g.reshape(flat, {1, 1}), {rows, columns}),
-                         g.expand(g.add(Op::iota, {}, {{0}, {}}, {rows, 1}), {rows, columns})));
-  }
-
-  void grow() {
-    const NodeId x = viewed();
-    const Shape shape = g.shape(x);
-    const auto rank = static_cast<int64_t>(shape.size());
-    const int64_t axis = pick(0, rank - 1);
-    switch (pick(0, 10)) {
-      case 0:
-      case 1: {
-        static const Op unary[] = {Op::tanh, Op::sin, Op::cos, Op::erf, Op::neg, Op::stop_gradient};
-        pool.push_back(g.add(unary[pick(0, 5)], {x}));
-        return;
-      }
-      case 2:
-        pool.push_back(g.add(Op::log, {g.add(g.mul(x, x), g.constant(1.5, shape))}));
-        return;
-      case 3:
-        pool.push_back(g.add(Op::sqrt, {g.add(g.mul(x, x), g.constant(0.5, shape))}));
-        return;
-      case 4:
-        pool.push_back(bounded(g.add(g.mul(x, x), g.add(Op::exp, {bounded(x)}))));
-        return;
-      case 5:
-        pool.push_back(g.select(g.compare(Comparison::gt, x, g.constant(0.123, shape)), bounded(x), g.neg(x)));
-        return;
-      case 6:
-        pool.push_back(bounded(g.sum(x, {axis})));
-        return;
-      case 7:
-        pool.push_back(g.add(Op::max, {x}, {{axis}, {}}));
-        return;
-      case 8: {
-        std::vector<int64_t> attrs;
-        for (int64_t d = 0; d < 3 * rank; ++d) attrs.push_back(pick(0, 2));
-        const NodeId padded = g.add(Op::pad, {x}, {attrs, {}});
-        if (element_count(g.shape(padded)) < 4000) pool.push_back(padded);
-        return;
-      }
-      case 9: {
-        const NodeId y = bounded(x);
-        pool.push_back(g.add(Op::concat, {x, y, x}, {{axis}, {}}));
-        return;
-      }
-      default: {
-        const int64_t m = pick(1, 9), n = pick(1, 40), k = pick(1, 20);
-        const bool ta = pick(0, 1), tb = pick(0, 1);
-        const NodeId a = ta ? matrix(k, m) : matrix(m, k), b = tb ? matrix(n, k) : matrix(k, n);
-        pool.push_back(bounded(g.add(Op::matmul, {a, b}, {{ta, tb}, {}})));
-      }
-    }
-  }
-
-  Values values(int64_t members) const {
-    Values all;
-    for (int s = 0; s < slots; ++s) {
-      const bool varies = std::find(varying.begin(), varying.end(), s) != varying.end();
-      all.push_back(ramp(g.slots()[s].size * (varies ? members : 1), 0.1 * s, 0.7));
-    }
-    all.emplace_back(64, 0.0);
-    return all;
-  }
-};
-
-}  // namespace
-
-TEST(cuda_random_graphs) {
-  for (int round = 0; round < 40; ++round) {
-    RandomGraph r;
-    std::vector<NodeId> nodes(r.pool.end() - 5, r.pool.end());
-    std::sort(nodes.begin(), nodes.end());
-    nodes.erase(std::unique(nodes.begin(), nodes.end()), nodes.end());
-    compare_all(
-        r.g, nodes, r.varying, [&](int64_t members) { return r.values(members); }, 5e-5, 1e-12);
-  }
-}
-
-// Index operators, random numbers and arg-maxima, with an index that varies or not.
-TEST(cuda_index_operators) {
-  for (const bool index_varies : {false, true}) {
-    Graph g;
-    const int data = g.add_slot("x", Kind::real, 5 * 8), index = g.add_slot("i", Kind::index, 12),
-              key = g.add_slot("key", Kind::index, 4);
-    const NodeId x = g.leaf(data, 0, {5, 8}), i = g.leaf(index, 0, {3, 4}), k = g.leaf(key, 0, {4});
-    const NodeId wide = g.expand(g.reshape(g.leaf(index, 0, {3}), {3, 1}), {3, 8});
-    const NodeId rows = g.add(Op::gather, {x, wide}, {{0, 0, 0}, {}});
-    const NodeId some = g.add(Op::gather, {g.add(Op::slice, {x}, {{0, 1, 3, 8, 1, 1}, {}}), i}, {{1, 1, 2}, {}});
-    const NodeId back = g.add(Op::scatter_add, {rows, wide}, {{0, 0, 0, 5}, {}});
-    const NodeId images = g.reshape(g.add(Op::concat, {x, x}, {{0}, {}}), {2, 2, 4, 5});
-    const NodeId pooled = g.add(Op::pool_argmax, {images}, {{2, 3, 2, 1, 1, 1}, {}});
-    std::vector<NodeId> nodes{rows,
-                              some,
-                              back,
-                              pooled,
-                              g.add(Op::argmax, {x}, {{1}, {}}),
-                              g.add(Op::argmax, {g.add(Op::permute, {x}, {{1, 0}, {}})}, {{1}, {}}),
-                              g.add(Op::cast, {i}),
-                              g.add(Op::iota, {}, {{1}, {}}, {3, 5, 2}),
-                              i};
-    for (int64_t kind = 0; kind < 3; ++kind) nodes.push_back(g.add(Op::random, {k}, {{kind, 5}, {}}, {7, 11}));
-    std::vector<int> varying{data};
-    if (index_varies) varying.insert(varying.end(), {index, key});
-    compare_all(g, nodes, varying, [&](int64_t members) {
-      const int64_t rows_of_index = index_varies ? members : 1;
-      Values v{ramp(40 * members), {}, {}};
-      for (int64_t n = 0; n < 12 * rows_of_index; ++n) v[1].push_back(static_cast<double>(n * 7 % 5));
-      for (int64_t n = 0; n < 4 * rows_of_index; ++n) v[2].push_back(static_cast<double>(n * 1001 - 7));
-      return v;
-    });
-  }
-}
-
-namespace {
-
-// The three convolutions of one set of sizes, and which of x, w, y vary over members.
-struct Convolutions {
-  Graph g;
-  std::vector<NodeId> nodes;
-  std::vector<int> varying;
-
-  // attrs: stride, padding, dilation, groups, size of x, kernel.
-  Convolutions(const std::vector<int64_t>& attrs, int64_t images, int64_t channels, int64_t outputs, int which) {
-    const ConvAttrs conv = ConvAttrs::from(attrs.data());
-    const Shape xs{images, channels, attrs[7], attrs[8]}, ws{outputs, channels / attrs[6], attrs[9], attrs[10]},
-        ys{images, outputs, conv.out_h(), conv.out_w()};
-    std::vector<NodeId> leaf;
-    for (const Shape& shape : {xs, ws, ys}) {
-      const int slot = g.add_slot("s" + std::to_string(leaf.size()), Kind::real, element_count(shape));
-      if (which >> slot & 1) varying.push_back(slot);
-      leaf.push_back(g.leaf(slot, 0, shape));
-    }
-    nodes = {g.add(Op::conv2d, {leaf[0], leaf[1]}, {attrs, {}}),
-             g.add(Op::conv2d_input, {leaf[1], leaf[2]}, {attrs, {}}),
-             g.add(Op::conv2d_weight, {leaf[0], leaf[2]}, {attrs, {}})};
-  }
-  Values values(int64_t members) const {
-    Values v;
-    for (int s = 0; s < 3; ++s) {
-      const bool varies = std::find(varying.begin(), varying.end(), s) != varying.end();
-      v.push_back(ramp(g.slots()[s].size * (varies ? members : 1), 0.3 * s, 0.91));
-    }
-    return v;
-  }
-  void compare() {
-    compare_all(g, nodes, varying, [&](int64_t members) { return values(members); });
-  }
-};
-
-// Takes one way of computing convolutions while it lives.
-struct Forced {
-  explicit Forced(cuda::Way way, int64_t columns_bytes = cuda::kColumnsBytes) { cuda::force_way(way, columns_bytes); }
-  ~Forced() { cuda::force_way(std::nullopt); }
-};
-
-}  // namespace
-
-// The three convolutions with every choice of what varies over members, by every way that there is.
-TEST(cuda_convolutions_of_members) {
-  for (const cuda::Way way : {cuda::Way::tiles, cuda::Way::narrow, cuda::Way::columns}) {
-    const Forced forced(way);
-    for (int which = 0; which < 8; ++which) {
-      Convolutions({2, 1, 1, 2, 1, 1, 2, 9, 7, 3, 5}, 3, 4, 6, which).compare();
-      Convolutions({1, 2, 1, 1, 1, 1, 1, 6, 7, 3, 3}, 2, 3, 5, which).compare();
-    }
-  }
-}
-
-// Chunks of images that fit so many bytes, the last one smaller, down to images one by one; and what fits not at all.
-TEST(cuda_convolutions_over_columns) {
-  const std::vector<std::vector<int64_t>> all{{1, 1, 1, 1, 1, 1, 1, 6, 5, 3, 3},
-                                              {2, 2, 1, 1, 1, 1, 2, 7, 7, 3, 3},
-                                              {1, 1, 2, 2, 2, 2, 1, 6, 6, 3, 3},
-                                              {2, 2, 0, 0, 1, 1, 1, 5, 6, 1, 1},
-                                              {3, 2, 1, 0, 1, 2, 3, 8, 9, 2, 3}};
-  for (const auto& attrs : all) {
-    const ConvAttrs conv = ConvAttrs::from(attrs.data());
-    const int64_t image = (6 * attrs[9] * attrs[10] + 12) * conv.out_h() * conv.out_w() * 4;
-    for (const int64_t images : {1, 2, 3, 7}) {
-      const Forced forced(cuda::Way::columns, images * image);  // half as many in float64
-      const int64_t before = cuda_on_host::products_run();
-      Convolutions(attrs, 7, 6, 12, 7).compare();
-      // Three launches in three runs, for one member and for three: as many products, since all members are in each.
-      const int64_t chunks = (7 + images - 1) / images, twice = images == 1 ? 0 : (7 + images / 2 - 1) / (images / 2);
-      CHECK(cuda_on_host::products_run() - before == 3 * 3 * 2 * attrs[6] * (chunks + twice));
-    }
-  }
-}
-
-// Of a precision, the columns' product keeps what a matrix product does.
-TEST(cuda_convolutions_in_less_precision) {
-  const Forced forced(cuda::Way::columns);
-  Convolutions c({1, 1, 1, 1, 1, 1, 1, 6, 6, 3, 3}, 3, 4, 5, 7);
-  Runner like{c.g, c.values(2), c.varying, 2};
-  like.real = DType::f32;
-  DeviceRunner exact{like};
-  const Values expected = exact(c.nodes);
-  for (const auto& [precision, bits] : {std::pair{Precision::tf32, 10}, {Precision::bf16, 7}}) {
-    DeviceRunner run{like};
-    run.precision = precision;
-    const Values got = run(c.nodes);
-    for (size_t i = 0; i < got.size(); ++i) {
-      const double gap = difference(expected[i], got[i]);
-      CHECK(gap > std::ldexp(0.05, -bits) && gap < std::ldexp(2, -bits));
-    }
-  }
-}
-
-// What is chosen where nothing is forced: few channels, what a network's layers of ordinary width are, and wide ones.
-TEST(cuda_ways_of_convolutions) {
-  const auto way = [](int64_t images, int64_t channels, int64_t outputs, int64_t size, int64_t kernel, bool library) {
-    Launch l{};
-    l.code = LaunchCode::conv2d;
-    l.rank = 7;
-    const int64_t shape[] = {images, channels, size, size, outputs, size, size};
-    const int64_t ints[] = {1, 1, kernel / 2, kernel / 2, 1, 1, 1, size, size, kernel, kernel};
-    std::copy(std::begin(shape), std::end(shape), l.shape);
-    std::copy(std::begin(ints), std::end(ints), l.ints);
-    return cuda::way_of(l, DType::f32, library);
-  };
-  for (const bool library : {false, true}) {
-    CHECK(way(8, 3, 2, 32, 3, library) == cuda::Way::narrow);
-    CHECK(way(128, 16, 16, 32, 3, library) == cuda::Way::narrow);
-    CHECK(way(8, 64, 64, 4, 3, library) == cuda::Way::tiles);
-    CHECK(way(128, 64, 64, 32, 3, library) == (library ? cuda::Way::columns : cuda::Way::tiles));
-    CHECK(way(8, 256, 256, 32, 3, library) == (library ? cuda::Way::columns : cuda::Way::tiles));
-  }
-  CHECK(way(1, 512, 64, 256, 7, true) == cuda::Way::tiles);  // one image is more than its columns may take
-}
-
-// Products that are large enough for cuBLAS, of every reading of the operands, over a batch or over members.
-TEST(cuda_large_products) {
-  const int64_t before = cuda_on_host::products_run();
-  for (int which = 0; which < 4; ++which) {
-    const bool ta = which & 1, tb = which & 2;
-    for (const int64_t batch : {int64_t{1}, int64_t{2}}) {
-      Graph g;
-      const int64_t m = 130, n = 125, k = 140;
-      const int as = g.add_slot("a", Kind::real, batch * m * k), bs = g.add_slot("b", Kind::real, n * k);
-      const NodeId a = g.leaf(as, 0, ta ? Shape{batch, k, m} : Shape{batch, m, k});
-      const NodeId b =
-          g.expand(g.leaf(bs, 0, tb ? Shape{1, n, k} : Shape{1, k, n}), tb ? Shape{batch, n, k} : Shape{batch, k, n});
-      const std::vector<NodeId> nodes{g.add(Op::matmul, {a, b}, {{ta, tb}, {}})};
-      for (const int64_t members : {int64_t{1}, int64_t{3}}) {
-        const Values values{ramp(batch * m * k * members, 0.1, 0.7), ramp(n * k, 0.4, 0.3)};
-        compare(g, nodes, values, {as}, members, DType::f32, 1e-5);
-        compare(g, nodes, values, {as}, members, DType::f64, 1e-12);
-      }
-    }
-  }
-  CHECK(cuda_on_host::products_run() > before);
-}
-
-namespace {
-
-// To the nearest number with so many bits behind the point.
-double rounded(double x, int bits) {
-  int exponent;
-  const double mantissa = std::frexp(x, &exponent);
-  return std::ldexp(std::nearbyint(std::ldexp(mantissa, bits + 1)), exponent - bits - 1);
-}
-
-}  // namespace
-
-// What a precision keeps of the factors is kept exactly; a program that has none says so.
-TEST(cuda_precisions) {
-  const int64_t m = 128, n = 130, k = 140;
-  Graph g;
-  const int as = g.add_slot("a", Kind::real, m * k), bs = g.add_slot("b", Kind::real, k * n);
-  const NodeId y = g.add(Op::matmul, {g.leaf(as, 0, {m, k}), g.leaf(bs, 0, {k, n})}, {{0, 0}, {}});
-  Runner like{g, {ramp(m * k, 0.1, 0.7), ramp(k * n, 0.4, 0.3)}, {}, 1};
-  like.real = DType::f32;
-  const std::pair<Precision, int> all[] = {{Precision::full, 23}, {Precision::tf32, 10}, {Precision::bf16, 7}};
-  for (const auto& [precision, bits] : all) {
-    DeviceRunner run{like};
-    run.precision = precision;
-    const std::vector<double> got = run({y})[0];
-    double gap = 0, loss = 0;
-    for (int64_t i = 0; i < m * n; i += 97) {
-      double exact = 0, expected = 0;
-      for (int64_t p = 0; p < k; ++p) {
-        const float a = static_cast<float>(like.values[0][i / n * k + p]);
-        const float b = static_cast<float>(like.values[1][p * n + i % n]);
-        exact += static_cast<double>(a) * b;
-        expected += rounded(a, bits) * rounded(b, bits);
-      }
-      gap = std::max(gap, std::fabs(got[i] - expected));
-      loss = std::max(loss, std::fabs(got[i] - exact));
-    }
-    CHECK_CLOSE(gap, 0, 1e-4);
-    CHECK(precision == Precision::full ? loss < 1e-4
-                                       : loss > std::ldexp(0.1, -bits) && loss < k * std::ldexp(1, -bits));
-    const std::string dump = run.program->dump();
-    CHECK((dump.find("precision ") == 0) == (precision != Precision::full));
-  }
-  const int out = g.add_slot("out", Kind::real, m * n);
-  CHECK_CODE(compile(g, {{y, out, 0}}, {DType::f64, {}, true, Precision::tf32}, emulated()), "UNSUPPORTED");
-  CHECK_CODE(compile(g, {{y, out, 0}}, {DType::f32, {}, true, Precision::bf16}, cpu_backend()), "UNSUPPORTED");
-}
-
-// Small outputs cost one launch, whatever they are made of; those that others read or that overlap keep their order.
-TEST(cuda_small_maps_run_together) {
-  Graph g;
-  const int ps = g.add_slot("p", Kind::real, 12 * 9), xs = g.add_slot("x", Kind::real, 2000),
-            to = g.add_slot("to", Kind::real, 4000);
-  std::vector<Output> outputs;
-  std::vector<NodeId> leaf;
-  int64_t at = 0;
-  const auto put = [&](NodeId node) {
-    outputs.push_back({node, to, at});
-    at += element_count(g.shape(node)) + 3;
-  };
-  for (int i = 0; i < 12; ++i) {
-    leaf.push_back(g.leaf(ps, 9 * i, {9}));
-    put(g.scale(leaf.back(), 0.5));
-    put(g.add(g.scale(leaf.back(), 0.1 * i), g.scale(leaf[0], 2)));
-    put(g.sum(g.reshape(g.add(Op::sin, {leaf.back()}), {3, 3}), {0}));
-  }
-  const NodeId large = g.leaf(xs, 0, {2000});
-  put(g.add(Op::tanh, {large}));                                // of more elements than are small
-  put(g.add(Op::pad, {g.scale(leaf[1], 3)}, {{2, 3, 1}, {}}));  // zeros, and a window in them
-  put(g.add(Op::concat, {leaf[2], g.scale(leaf[3], 2)}, {{0}, {}}));
-  for (int i = 1; i < 12; ++i) put(g.add(Op::exp, {g.add(Op::tanh, {g.mul(leaf[i], leaf[i - 1])})}));
-  put(g.sum(g.mul(leaf[5], leaf[6]), {0}));
-  for (const DType real : {DType::f32, DType::f64}) {
-    const auto program = compile(g, outputs, {real, {ps}}, emulated());
-    CHECK(program->together == 11 + 12 + 11 + 2);  // 0.5 x of one row is read by the map after it
-    const Values values{ramp(3 * 12 * 9, 0.2, 0.4), ramp(2000)};
-    const auto fill = [&](Vector& v, const std::vector<double>& numbers) {
-      Vector host(real, v.rows(), v.size());
-      for (int64_t i = 0; i < v.rows() * v.size(); ++i) Runner::set(host, i, numbers[static_cast<size_t>(i)]);
-      for (int64_t r = 0; r < v.rows(); ++r) v.write(r, 0, v.size(), host.row(r));
-    };
-    const auto run = [&](const std::shared_ptr<Program>& p, const Device* device) {
-      Vector params(real, 3, 12 * 9, device), x(real, 1, 2000, device), out(real, 3, 4000, device);
-      fill(params, values[0]);
-      fill(x, values[1]);
-      fill(out, std::vector<double>(3 * 4000, -7));
-      RunOptions options;
-      options.members = 3;
-      Executor executor(p);
-      const int64_t before = cuda_on_host::kernels_run();
-      executor.run({&params, &x, &out}, options);
-      const int64_t kernels = cuda_on_host::kernels_run() - before;
-      executor.run({&params, &x, &out}, options);
-      executor.run({&params, &x, &out}, options);
-      if (device != nullptr)
-        CHECK(kernels <= static_cast<int64_t>(p->varying.size() + p->shared.size()) - p->together + 3);
-      Vector host(real, 3, 4000);
-      for (int64_t r = 0; r < 3; ++r) out.read(r, 0, 4000, host.row(r));
-      std::vector<double> all;
-      for (int64_t i = 0; i < 3 * 4000; ++i) all.push_back(Runner::get(host, i));
-      return all;
-    };
-    const auto expected = run(compile(g, outputs, {real, {ps}}, cpu_backend()), nullptr);
-    CHECK_CLOSE(difference(expected, run(program, &emulated())), 0, real == DType::f32 ? 1e-6 : 1e-14);
-  }
-}
-
-// Batch norm's kernels; their composites are never computed here, so any node of that shape stands for one.
-TEST(cuda_batch_norm) {
-  for (const Shape& shape : {Shape{3, 2, 4, 5}, Shape{1, 7, 1, 3}, Shape{6, 1, 52, 54}})
-    for (int64_t relu = 0; relu < 2; ++relu) {
-      Graph g;
-      const int64_t c = shape[1], n = element_count(shape);
-      const int xs = g.add_slot("x", Kind::real, n), gs = g.add_slot("g", Kind::real, n),
-                ps = g.add_slot("p", Kind::real, 2 * c), rs = g.add_slot("r", Kind::real, n);
-      const NodeId x = g.leaf(xs, 0, shape), gradient = g.leaf(gs, 0, shape), residual = g.leaf(rs, 0, shape);
-      const NodeId weight = g.leaf(ps, 0, {c}), bias = g.leaf(ps, c, {c});
-      const auto fused = [&](Fused kind, std::vector<NodeId> inputs, std::vector<int64_t> ints, NodeId like) {
-        return g.add_fused(kind, std::move(inputs), {std::move(ints), {1e-5}}, like);
-      };
-      const NodeId pair = g.reshape(g.add(Op::concat, {weight, bias}, {{0}, {}}), {2, c});
-      const NodeId stats = fused(Fused::batch_statistics, {x}, {}, pair);
-      const NodeId y = fused(Fused::batch_norm, {x, stats, weight, bias}, {relu}, x);
-      const NodeId z = fused(Fused::batch_norm_add, {x, stats, weight, bias, residual}, {relu}, x);
-      const NodeId sums = fused(Fused::batch_norm_backward_sums, {gradient, x, stats, weight, bias}, {relu}, pair);
-      const NodeId dx = fused(Fused::batch_norm_backward_input, {gradient, x, stats, weight, bias, sums}, {relu}, x);
-      compare_all(
-          g, {stats, y, z, sums, dx}, {xs, gs},
-          [&](int64_t members) {
-            return Values{ramp(n * members, 0.1, 0.77), ramp(n * members, 1.1, 0.31), ramp(2 * c, 0.4),
-                          ramp(n, 0.9, 1.3)};
-          },
-          2e-4, 1e-11);
-    }
-}
-
-// Layer norm's kernels; of rows that one block holds, and of more than one split.
-TEST(cuda_layer_norm) {
-  for (const Shape& shape : {Shape{5, 7}, Shape{2, 3, 300}, Shape{130, 4}}) {
-    Graph g;
-    const int64_t n = element_count(shape), d = shape.back();
-    const int xs = g.add_slot("x", Kind::real, n), gs = g.add_slot("g", Kind::real, n),
-              ps = g.add_slot("p", Kind::real, 2 * d);
-    Shape thin(shape.size(), 1);
-    thin.back() = d;
-    const NodeId x = g.leaf(xs, 0, shape), gradient = g.leaf(gs, 0, shape);
-    const NodeId weight = g.leaf(ps, 0, thin), bias = g.leaf(ps, d, thin);
-    const Attrs eps{{}, {1e-5}};
-    const NodeId pair = g.reshape(g.leaf(ps, 0, {2 * d}), {2, d});
-    const NodeId y = g.add_fused(Fused::layer_norm, {x, weight, bias}, eps, x);
-    const NodeId dx = g.add_fused(Fused::layer_norm_backward_input, {gradient, x, weight}, eps, x);
-    const NodeId sums = g.add_fused(Fused::layer_norm_backward_sums, {gradient, x}, eps, pair);
-    compare_all(
-        g, {y, dx, sums}, {xs, gs},
-        [&](int64_t members) {
-          return Values{ramp(n * members, 0.1, 0.77), ramp(n * members, 1.1, 0.31), ramp(2 * d, 0.4)};
-        },
-        2e-4, 1e-11);
-  }
-}
-
-// Attention of one query and of several tiles, of sizes that need smaller tiles.
-TEST(cuda_attention) {
-  for (const Shape& shape : {Shape{2, 1, 3, 2, 3}, Shape{1, 37, 3, 1, 45}, Shape{1, 5, 3, 2, 181}})
-    for (int64_t causal = 0; causal < 2; ++causal) {
-      Graph g;
-      const int64_t n = element_count(shape);
-      const Shape heads{shape[0], shape[1], shape[3], shape[4]};
-      const int qs = g.add_slot("qkv", Kind::real, n), us = g.add_slot("u", Kind::real, n / 3);
-      const NodeId qkv = g.leaf(qs, 0, shape), u = g.leaf(us, 0, heads);
-      const Attrs attrs{{causal}, {0.3}};
-      const NodeId y = g.add_fused(Fused::attention, {qkv}, attrs, u);
-      const NodeId gradient = g.add_fused(Fused::attention_backward, {qkv, u}, attrs, qkv);
-      compare_all(
-          g, {y, gradient}, {qs},
-          [&](int64_t members) {
-            return Values{ramp(n * members, 0.1, 0.77), ramp(n / 3, 1.1, 0.31)};
-          },
-          2e-4, 1e-11);
-    }
-}
+using namespace ptmz::test;
 
 namespace {
 
@@ -760,6 +141,65 @@ TEST(cuda_smaller_chunks_are_tried_before_memory_is_said_to_be_out) {
   CHECK(cuda_on_host::memory_in_use() == in_use);
 }
 
+// Small outputs cost one launch, whatever they are made of; those that others read or that overlap keep their order.
+TEST(cuda_small_maps_run_together) {
+  Graph g;
+  const int ps = g.add_slot("p", Kind::real, 12 * 9), xs = g.add_slot("x", Kind::real, 2000),
+            to = g.add_slot("to", Kind::real, 4000);
+  std::vector<Output> outputs;
+  std::vector<NodeId> leaf;
+  int64_t at = 0;
+  const auto put = [&](NodeId node) {
+    outputs.push_back({node, to, at});
+    at += element_count(g.shape(node)) + 3;
+  };
+  for (int i = 0; i < 12; ++i) {
+    leaf.push_back(g.leaf(ps, 9 * i, {9}));
+    put(g.scale(leaf.back(), 0.5));
+    put(g.add(g.scale(leaf.back(), 0.1 * i), g.scale(leaf[0], 2)));
+    put(g.sum(g.reshape(g.add(Op::sin, {leaf.back()}), {3, 3}), {0}));
+  }
+  const NodeId large = g.leaf(xs, 0, {2000});
+  put(g.add(Op::tanh, {large}));                                // of more elements than are small
+  put(g.add(Op::pad, {g.scale(leaf[1], 3)}, {{2, 3, 1}, {}}));  // zeros, and a window in them
+  put(g.add(Op::concat, {leaf[2], g.scale(leaf[3], 2)}, {{0}, {}}));
+  for (int i = 1; i < 12; ++i) put(g.add(Op::exp, {g.add(Op::tanh, {g.mul(leaf[i], leaf[i - 1])})}));
+  put(g.sum(g.mul(leaf[5], leaf[6]), {0}));
+  for (const DType real : {DType::f32, DType::f64}) {
+    const auto program = compile(g, outputs, {real, {ps}}, emulated());
+    CHECK(program->together == 11 + 12 + 11 + 2);  // 0.5 x of one row is read by the map after it
+    const Values values{ramp(3 * 12 * 9, 0.2, 0.4), ramp(2000)};
+    const auto fill = [&](Vector& v, const std::vector<double>& numbers) {
+      Vector host(real, v.rows(), v.size());
+      for (int64_t i = 0; i < v.rows() * v.size(); ++i) Runner::set(host, i, numbers[static_cast<size_t>(i)]);
+      for (int64_t r = 0; r < v.rows(); ++r) v.write(r, 0, v.size(), host.row(r));
+    };
+    const auto run = [&](const std::shared_ptr<Program>& p, const Device* device) {
+      Vector params(real, 3, 12 * 9, device), x(real, 1, 2000, device), out(real, 3, 4000, device);
+      fill(params, values[0]);
+      fill(x, values[1]);
+      fill(out, std::vector<double>(3 * 4000, -7));
+      RunOptions options;
+      options.members = 3;
+      Executor executor(p);
+      const int64_t before = cuda_on_host::kernels_run();
+      executor.run({&params, &x, &out}, options);
+      const int64_t kernels = cuda_on_host::kernels_run() - before;
+      executor.run({&params, &x, &out}, options);
+      executor.run({&params, &x, &out}, options);
+      if (device != nullptr)
+        CHECK(kernels <= static_cast<int64_t>(p->varying.size() + p->shared.size()) - p->together + 3);
+      Vector host(real, 3, 4000);
+      for (int64_t r = 0; r < 3; ++r) out.read(r, 0, 4000, host.row(r));
+      std::vector<double> all;
+      for (int64_t i = 0; i < 3 * 4000; ++i) all.push_back(Runner::get(host, i));
+      return all;
+    };
+    const auto expected = run(compile(g, outputs, {real, {ps}}, cpu_backend()), nullptr);
+    CHECK_CLOSE(difference(expected, run(program, &emulated())), 0, real == DType::f32 ? 1e-6 : 1e-14);
+  }
+}
+
 TEST(cuda_faults_are_typed) {
   Classifier net;
   Runner like{net.g, net.values(3), {net.params}, 3};
@@ -815,7 +255,7 @@ TEST(cuda_errors_of_the_device_are_typed) {
   CHECK(values[0] == 1 && values[3] == 1);
 }
 
-// Must be the last of the program tests: every launch that a compiler can emit for CUDA was run.
+// Must come after all other tests of programs and operators: every launch that a compiler can emit for CUDA was run.
 TEST(cuda_every_launch_was_run) {
   for (int code = 0; code < static_cast<int>(LaunchCode::count); ++code) {
     const auto launch = static_cast<LaunchCode>(code);

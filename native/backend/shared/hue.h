@@ -2,7 +2,7 @@
 #pragma once
 #include <cstdint>
 
-#include "backend/shared/host_device.h"
+#include "host_device.h"
 
 namespace ptmz {
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <limits>
 
-#include "backend/shared/host_device.h"
+#include "host_device.h"
 
 namespace ptmz {
 

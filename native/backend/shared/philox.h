@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "backend/shared/host_device.h"
+#include "host_device.h"
 
 namespace ptmz {
 

@@ -39,24 +39,6 @@ __device__ inline T f_pow(T x, T exponent) {
   return static_cast<T>(pow(static_cast<double>(x), static_cast<double>(exponent)));
 }
 
-template <typename T>
-__device__ inline bool holds(Comparison comparison, T a, T b) {
-  switch (comparison) {
-    case Comparison::lt:
-      return a < b;
-    case Comparison::le:
-      return a <= b;
-    case Comparison::gt:
-      return a > b;
-    case Comparison::ge:
-      return a >= b;
-    case Comparison::eq:
-      return a == b;
-    default:
-      return a != b;
-  }
-}
-
 // The registers of a thread, of W elements at a time: the loads and the arithmetic of several hide each other's
 // latency.
 template <typename T, int W>

@@ -1,4 +1,4 @@
-// What marks the functions of this folder, which the CPU and the kernels of a device both compile.
+// What marks functions that the CPU and the kernels of a device both compile.
 #pragma once
 
 #ifdef __CUDACC__
