@@ -51,8 +51,8 @@ bool tensors_of(const Graph& graph, NodeId id, int depth, std::set<NodeId>& tens
 }
 
 // Whether reading a value costs as much as computing it again: cheap operators of one tensor and of constants or
-// numbers that repeat, such as x <= 0, x + bias and x + x^3. Each launch that needs it then computes it, and it is never
-// stored.
+// numbers that repeat, such as x <= 0, x + bias and x + x^3. Each launch that needs it then computes it, and it is
+// never stored.
 bool costs_nothing_again(const Graph& graph, NodeId id) {
   if (!is_cheap(graph[id].op)) return false;
   constexpr int kDeep = 4;
@@ -65,9 +65,7 @@ bool costs_nothing_again(const Graph& graph, NodeId id) {
 
 // Whether two launches had better compute a value each than share it through memory: the erf or tanh by which GELU's
 // value and gradient are found, whose argument both read anyway.
-bool costs_less_twice(const Graph& graph, NodeId id) {
-  return graph[id].op == Op::erf || graph[id].op == Op::tanh;
-}
+bool costs_less_twice(const Graph& graph, NodeId id) { return graph[id].op == Op::erf || graph[id].op == Op::tanh; }
 
 }  // namespace
 

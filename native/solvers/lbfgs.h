@@ -48,7 +48,7 @@ class Lbfgs {
 
   LbfgsOptions options_;
   LbfgsState state_;
-  Vector trial_, direction_;           // (P,n)
+  Vector trial_, direction_;            // (P,n)
   std::vector<PairProducts> products_;  // by member
 };
 

@@ -1,6 +1,6 @@
-// The history of L-BFGS. Its vectors are read twice for a direction: for their inner products with the gradient and with
-// the newest y, and for the sum that the direction is. Between these all is said in numbers, as in Byrd, Nocedal and
-// Schnabel (1994): with q = -g - sum alpha_j y_j and r = scale q + sum (alpha_j - beta_j) s_j the two loops need
+// The history of L-BFGS. Its vectors are read twice for a direction: for their inner products with the gradient and
+// with the newest y, and for the sum that the direction is. Between these all is said in numbers, as in Byrd, Nocedal
+// and Schnabel (1994): with q = -g - sum alpha_j y_j and r = scale q + sum (alpha_j - beta_j) s_j the two loops need
 //   s_i . q = -s_i . g - sum over newer j of alpha_j s_i . y_j
 //   y_i . r = scale (-y_i . g - sum over all j of alpha_j y_i . y_j) + sum over older j of (alpha_j - beta_j) s_j . y_i
 #include "solvers/lbfgs_pairs.h"

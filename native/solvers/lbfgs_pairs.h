@@ -18,8 +18,8 @@ enum LbfgsColumn : int {
   kLbfgsColumns
 };
 
-// What the pairs of a member are to each other, by place: s_i . y_j where i is the older, and y_i . y_j. It follows from
-// the pairs, so it is never saved.
+// What the pairs of a member are to each other, by place: s_i . y_j where i is the older, and y_i . y_j. It follows
+// from the pairs, so it is never saved.
 struct PairProducts {
   std::vector<double> sy, yy;  // (history, history)
   std::vector<bool> known;     // those with y_j

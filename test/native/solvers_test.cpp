@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <set>
 
 #include "check.h"
@@ -150,6 +151,67 @@ void check_lbfgs(DType real, double tolerance) {
   CHECK(params.as<T>(2)[0] == static_cast<T>(0.5) && params.as<T>(2)[1] == static_cast<T>(0.5));
   CHECK(lbfgs.scalar(0, kLbfgsEvaluations) == static_cast<double>(evaluated));
   CHECK(evaluated < 80);
+}
+
+// Nocedal's two loops on vectors, over the last `history` pairs.
+std::vector<double> two_loops(const std::vector<std::vector<double>>& s, const std::vector<std::vector<double>>& y,
+                              const std::vector<double>& gradient) {
+  const auto inner = [](const auto& a, const auto& b) {
+    return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
+  };
+  const auto add = [](std::vector<double>& a, double factor, const std::vector<double>& b) {
+    for (size_t i = 0; i < a.size(); ++i) a[i] += factor * b[i];
+  };
+  std::vector<double> q(gradient), alpha(s.size());
+  for (double& x : q) x = -x;
+  for (size_t i = s.size(); i-- > 0;) add(q, -(alpha[i] = inner(s[i], q) / inner(s[i], y[i])), y[i]);
+  for (double& x : q) x *= inner(s.back(), y.back()) / inner(y.back(), y.back());
+  for (size_t i = 0; i < s.size(); ++i) add(q, alpha[i] - inner(y[i], q) / inner(s[i], y[i]), s[i]);
+  return q;
+}
+
+template <typename T>
+void check_pairs(double tolerance) {
+  constexpr int64_t n = 37, history = 5;
+  std::vector<T> base(2 * history * n), out(n), again(n), direction(n), before(n), after(n);
+  std::vector<double> scalars(kLbfgsColumns + history);
+  scalars[kLbfgsScale] = 1;
+  PairProducts known;
+  std::vector<std::vector<double>> s, y;
+  for (int step = 0; step < 13; ++step) {
+    std::vector<double> gradient(n);
+    for (int64_t i = 0; i < n; ++i) {
+      direction[i] = static_cast<T>(std::sin(1.7 * static_cast<double>(i * (step + 1))));
+      before[i] = static_cast<T>(std::cos(0.3 * static_cast<double>(i + step)));
+      // Curvature along the step, except once: that pair is left out.
+      const double bend = (step == 7 ? -1 : 1) * (1 + 0.5 * std::cos(static_cast<double>(i)));
+      after[i] = before[i] + static_cast<T>(0.5 * bend) * direction[i];
+      gradient[i] = static_cast<double>(after[i]);
+    }
+    LbfgsPairs<T> pairs(base.data(), scalars.data(), n, history, known);
+    pairs.add(0.5, direction.data(), before.data(), after.data());
+    if (step != 7) {
+      s.emplace_back(), y.emplace_back();
+      for (int64_t i = 0; i < n; ++i) {
+        s.back().push_back(static_cast<double>(static_cast<T>(0.5) * direction[i]));
+        y.back().push_back(static_cast<double>(after[i] - before[i]));
+      }
+      if (s.size() > history) s.erase(s.begin()), y.erase(y.begin());
+    }
+    CHECK(static_cast<size_t>(scalars[kLbfgsPairs]) == s.size());
+    pairs.direction(after.data(), out.data());
+    const std::vector<double> expected = two_loops(s, y, gradient);
+    for (int64_t i = 0; i < n; ++i) CHECK(std::fabs(static_cast<double>(out[i]) - expected[i]) < tolerance);
+    // What is found from the pairs alone, as after a checkpoint, is the same to the last bit.
+    PairProducts nothing;
+    LbfgsPairs<T>(base.data(), scalars.data(), n, history, nothing).direction(after.data(), again.data());
+    CHECK(again == out);
+  }
+}
+
+TEST(lbfgs_directions_are_those_of_the_two_loops) {
+  check_pairs<double>(1e-12);
+  check_pairs<float>(1e-4);
 }
 
 TEST(lbfgs_finds_known_minima) {

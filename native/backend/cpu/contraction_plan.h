@@ -261,8 +261,8 @@ struct MatmulPlan {
   int64_t blocks;
 };
 
-// Floating-point operations below which a product stays one block: cut in two it packs one factor twice, and launches of
-// this size are seldom shared between threads (executor.cpp).
+// Floating-point operations below which a product stays one block: cut in two it packs one factor twice, and launches
+// of this size are seldom shared between threads (executor.cpp).
 constexpr double kSmallProduct = 1e6;
 
 // `other`: elements of the operand that every tile reads again and packs anew; what is far beyond the caches has to be

@@ -1,5 +1,5 @@
-// Inner products and sums of many long rows: the history of L-BFGS. Rows are walked several at a time, because one alone
-// waits for the caches.
+// Inner products and sums of many long rows: the history of L-BFGS. Rows are walked several at a time, because one
+// alone waits for the caches.
 #include "backend/cpu/kernels/block.h"
 #include "backend/cpu/kernels/lanes.h"
 
@@ -59,7 +59,8 @@ void multiply_all(const T* const* rows, int64_t count, const T* const* targets, 
     for (int t = 0; t < Targets; ++t) at[t] = out[t] + r;
     return at;
   };
-  for (; r + kProductRows <= count; r += kProductRows) multiply_rows<kProductRows, Targets>(rows + r, targets, n, next());
+  for (; r + kProductRows <= count; r += kProductRows)
+    multiply_rows<kProductRows, Targets>(rows + r, targets, n, next());
   for (; r < count; ++r) multiply_rows<1, Targets>(rows + r, targets, n, next());
 }
 
