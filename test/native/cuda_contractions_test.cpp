@@ -1,0 +1,194 @@
+// Contractions on the emulated CUDA device: products by cuBLAS and their precisions, and every way of computing
+// convolutions, against the CPU.
+#include "backend/cuda/way.h"
+#include "device_runner.h"
+
+using namespace ptmz;
+using namespace ptmz::test;
+
+// Products that are large enough for cuBLAS, of every reading of the operands, over a batch or over members.
+TEST(cuda_large_products) {
+  const int64_t before = cuda_on_host::products_run();
+  for (int which = 0; which < 4; ++which) {
+    const bool ta = which & 1, tb = which & 2;
+    for (const int64_t batch : {int64_t{1}, int64_t{2}}) {
+      Graph g;
+      const int64_t m = 130, n = 125, k = 140;
+      const int as = g.add_slot("a", Kind::real, batch * m * k), bs = g.add_slot("b", Kind::real, n * k);
+      const NodeId a = g.leaf(as, 0, ta ? Shape{batch, k, m} : Shape{batch, m, k});
+      const NodeId b =
+          g.expand(g.leaf(bs, 0, tb ? Shape{1, n, k} : Shape{1, k, n}), tb ? Shape{batch, n, k} : Shape{batch, k, n});
+      const std::vector<NodeId> nodes{g.add(Op::matmul, {a, b}, {{ta, tb}, {}})};
+      for (const int64_t members : {int64_t{1}, int64_t{3}}) {
+        const Values values{ramp(batch * m * k * members, 0.1, 0.7), ramp(n * k, 0.4, 0.3)};
+        compare(g, nodes, values, {as}, members, DType::f32, 1e-5);
+        compare(g, nodes, values, {as}, members, DType::f64, 1e-12);
+      }
+    }
+  }
+  CHECK(cuda_on_host::products_run() > before);
+}
+
+namespace {
+
+// To the nearest number with so many bits behind the point.
+double rounded(double x, int bits) {
+  int exponent;
+  const double mantissa = std::frexp(x, &exponent);
+  return std::ldexp(std::nearbyint(std::ldexp(mantissa, bits + 1)), exponent - bits - 1);
+}
+
+}  // namespace
+
+// What a precision keeps of the factors is kept exactly; a program that has none says so.
+TEST(cuda_precisions) {
+  const int64_t m = 128, n = 130, k = 140;
+  Graph g;
+  const int as = g.add_slot("a", Kind::real, m * k), bs = g.add_slot("b", Kind::real, k * n);
+  const NodeId y = g.add(Op::matmul, {g.leaf(as, 0, {m, k}), g.leaf(bs, 0, {k, n})}, {{0, 0}, {}});
+  Runner like{g, {ramp(m * k, 0.1, 0.7), ramp(k * n, 0.4, 0.3)}, {}, 1};
+  like.real = DType::f32;
+  const std::pair<Precision, int> all[] = {{Precision::full, 23}, {Precision::tf32, 10}, {Precision::bf16, 7}};
+  for (const auto& [precision, bits] : all) {
+    DeviceRunner run{like};
+    run.precision = precision;
+    const std::vector<double> got = run({y})[0];
+    double gap = 0, loss = 0;
+    for (int64_t i = 0; i < m * n; i += 97) {
+      double exact = 0, expected = 0;
+      for (int64_t p = 0; p < k; ++p) {
+        const float a = static_cast<float>(like.values[0][i / n * k + p]);
+        const float b = static_cast<float>(like.values[1][p * n + i % n]);
+        exact += static_cast<double>(a) * b;
+        expected += rounded(a, bits) * rounded(b, bits);
+      }
+      gap = std::max(gap, std::fabs(got[i] - expected));
+      loss = std::max(loss, std::fabs(got[i] - exact));
+    }
+    CHECK_CLOSE(gap, 0, 1e-4);
+    CHECK(precision == Precision::full ? loss < 1e-4
+                                       : loss > std::ldexp(0.1, -bits) && loss < k * std::ldexp(1, -bits));
+    const std::string dump = run.program->dump();
+    CHECK((dump.find("precision ") == 0) == (precision != Precision::full));
+  }
+  const int out = g.add_slot("out", Kind::real, m * n);
+  CHECK_CODE(compile(g, {{y, out, 0}}, {DType::f64, {}, true, Precision::tf32}, emulated()), "UNSUPPORTED");
+  CHECK_CODE(compile(g, {{y, out, 0}}, {DType::f32, {}, true, Precision::bf16}, cpu_backend()), "UNSUPPORTED");
+}
+
+namespace {
+
+// The three convolutions of one set of sizes, and which of x, w, y vary over members.
+struct Convolutions {
+  Graph g;
+  std::vector<NodeId> nodes;
+  std::vector<int> varying;
+
+  // attrs: stride, padding, dilation, groups, size of x, kernel.
+  Convolutions(const std::vector<int64_t>& attrs, int64_t images, int64_t channels, int64_t outputs, int which) {
+    const ConvAttrs conv = ConvAttrs::from(attrs.data());
+    const Shape xs{images, channels, attrs[7], attrs[8]}, ws{outputs, channels / attrs[6], attrs[9], attrs[10]},
+        ys{images, outputs, conv.out_h(), conv.out_w()};
+    std::vector<NodeId> leaf;
+    for (const Shape& shape : {xs, ws, ys}) {
+      const int slot = g.add_slot("s" + std::to_string(leaf.size()), Kind::real, element_count(shape));
+      if (which >> slot & 1) varying.push_back(slot);
+      leaf.push_back(g.leaf(slot, 0, shape));
+    }
+    nodes = {g.add(Op::conv2d, {leaf[0], leaf[1]}, {attrs, {}}),
+             g.add(Op::conv2d_input, {leaf[1], leaf[2]}, {attrs, {}}),
+             g.add(Op::conv2d_weight, {leaf[0], leaf[2]}, {attrs, {}})};
+  }
+  Values values(int64_t members) const {
+    Values v;
+    for (int s = 0; s < 3; ++s) {
+      const bool varies = std::find(varying.begin(), varying.end(), s) != varying.end();
+      v.push_back(ramp(g.slots()[s].size * (varies ? members : 1), 0.3 * s, 0.91));
+    }
+    return v;
+  }
+  void compare() {
+    compare_all(g, nodes, varying, [&](int64_t members) { return values(members); });
+  }
+};
+
+// Takes one way of computing convolutions while it lives.
+struct Forced {
+  explicit Forced(cuda::Way way, int64_t columns_bytes = cuda::kColumnsBytes) { cuda::force_way(way, columns_bytes); }
+  ~Forced() { cuda::force_way(std::nullopt); }
+};
+
+}  // namespace
+
+// The three convolutions with every choice of what varies over members, by every way that there is.
+TEST(cuda_convolutions_of_members) {
+  for (const cuda::Way way : {cuda::Way::tiles, cuda::Way::narrow, cuda::Way::columns}) {
+    const Forced forced(way);
+    for (int which = 0; which < 8; ++which) {
+      Convolutions({2, 1, 1, 2, 1, 1, 2, 9, 7, 3, 5}, 3, 4, 6, which).compare();
+      Convolutions({1, 2, 1, 1, 1, 1, 1, 6, 7, 3, 3}, 2, 3, 5, which).compare();
+    }
+  }
+}
+
+// Chunks of images that fit so many bytes, the last one smaller, down to images one by one; and what fits not at all.
+TEST(cuda_convolutions_over_columns) {
+  const std::vector<std::vector<int64_t>> all{{1, 1, 1, 1, 1, 1, 1, 6, 5, 3, 3},
+                                              {2, 2, 1, 1, 1, 1, 2, 7, 7, 3, 3},
+                                              {1, 1, 2, 2, 2, 2, 1, 6, 6, 3, 3},
+                                              {2, 2, 0, 0, 1, 1, 1, 5, 6, 1, 1},
+                                              {3, 2, 1, 0, 1, 2, 3, 8, 9, 2, 3}};
+  for (const auto& attrs : all) {
+    const ConvAttrs conv = ConvAttrs::from(attrs.data());
+    const int64_t image = (6 * attrs[9] * attrs[10] + 12) * conv.out_h() * conv.out_w() * 4;
+    for (const int64_t images : {1, 2, 3, 7}) {
+      const Forced forced(cuda::Way::columns, images * image);  // half as many in float64
+      const int64_t before = cuda_on_host::products_run();
+      Convolutions(attrs, 7, 6, 12, 7).compare();
+      // Three launches in three runs, for one member and for three: as many products, since all members are in each.
+      const int64_t chunks = (7 + images - 1) / images, twice = images == 1 ? 0 : (7 + images / 2 - 1) / (images / 2);
+      CHECK(cuda_on_host::products_run() - before == 3 * 3 * 2 * attrs[6] * (chunks + twice));
+    }
+  }
+}
+
+// Of a precision, the columns' product keeps what a matrix product does.
+TEST(cuda_convolutions_in_less_precision) {
+  const Forced forced(cuda::Way::columns);
+  Convolutions c({1, 1, 1, 1, 1, 1, 1, 6, 6, 3, 3}, 3, 4, 5, 7);
+  Runner like{c.g, c.values(2), c.varying, 2};
+  like.real = DType::f32;
+  DeviceRunner exact{like};
+  const Values expected = exact(c.nodes);
+  for (const auto& [precision, bits] : {std::pair{Precision::tf32, 10}, {Precision::bf16, 7}}) {
+    DeviceRunner run{like};
+    run.precision = precision;
+    const Values got = run(c.nodes);
+    for (size_t i = 0; i < got.size(); ++i) {
+      const double gap = difference(expected[i], got[i]);
+      CHECK(gap > std::ldexp(0.05, -bits) && gap < std::ldexp(2, -bits));
+    }
+  }
+}
+
+// What is chosen where nothing is forced: few channels, what a network's layers of ordinary width are, and wide ones.
+TEST(cuda_ways_of_convolutions) {
+  const auto way = [](int64_t images, int64_t channels, int64_t outputs, int64_t size, int64_t kernel, bool library) {
+    Launch l{};
+    l.code = LaunchCode::conv2d;
+    l.rank = 7;
+    const int64_t shape[] = {images, channels, size, size, outputs, size, size};
+    const int64_t ints[] = {1, 1, kernel / 2, kernel / 2, 1, 1, 1, size, size, kernel, kernel};
+    std::copy(std::begin(shape), std::end(shape), l.shape);
+    std::copy(std::begin(ints), std::end(ints), l.ints);
+    return cuda::way_of(l, DType::f32, library);
+  };
+  for (const bool library : {false, true}) {
+    CHECK(way(8, 3, 2, 32, 3, library) == cuda::Way::narrow);
+    CHECK(way(128, 16, 16, 32, 3, library) == cuda::Way::narrow);
+    CHECK(way(8, 64, 64, 4, 3, library) == cuda::Way::tiles);
+    CHECK(way(128, 64, 64, 32, 3, library) == (library ? cuda::Way::columns : cuda::Way::tiles));
+    CHECK(way(8, 256, 256, 32, 3, library) == (library ? cuda::Way::columns : cuda::Way::tiles));
+  }
+  CHECK(way(1, 512, 64, 256, 7, true) == cuda::Way::tiles);  // one image is more than its columns may take
+}
