@@ -112,9 +112,10 @@ Napi::Value NativeGraph::compile(const Napi::CallbackInfo& info) {
   const std::vector<Output> outputs = to_list(given["outputs"], "outputs", to_output);
   CompileOptions options;
   options.real = to_choice<DType>(given["dtype"], "dtype", {{"float32", DType::f32}, {"float64", DType::f64}});
-  options.precision =
-      to_choice<Precision>(given["precision"], "precision",
-                           {{"float32", Precision::full}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}});
+  if (!given.Get("precision").IsUndefined())
+    options.precision =
+        to_choice<Precision>(given["precision"], "precision",
+                             {{"float32", Precision::full}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}});
   options.varying = to_list(given["varying"], "varying", [](Napi::Value value, const std::string& name) {
     return static_cast<int>(to_int(value, name, 0, std::numeric_limits<int>::max()));
   });

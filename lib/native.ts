@@ -22,7 +22,8 @@ export interface NativeGraph {
   compile(options: {
     outputs: { node: number; slot: number; offset: number }[];
     dtype: 'float32' | 'float64';
-    precision: 'float32' | 'tf32' | 'bf16';
+    /** Default float32. */
+    precision?: 'float32' | 'tf32' | 'bf16';
     varying: number[];
     fuse: boolean;
     device: string;

@@ -136,6 +136,9 @@ describe('misuse gives a typed error and no crash', () => {
   const any = (value: unknown) => value as never;
 
   const cases: [string, () => unknown, string?][] = [
+    ['unknown precision', () => program({ precision: 'fp16' })],
+    ['a precision that the CPU lacks', () => program({ precision: 'bf16' }), 'UNSUPPORTED'],
+    ['a precision below float64', () => program({ precision: 'tf32', dtype: 'float64' }), 'UNSUPPORTED'],
     ['unknown dtype', () => new addon.Vector(any('float16'), 1, 1)],
     ['dtype missing', () => new addon.Vector(any(undefined), 1, 1)],
     ['dtype of the wrong type', () => new addon.Vector(any(32), 1, 1)],

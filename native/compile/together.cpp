@@ -9,7 +9,7 @@ namespace {
 
 constexpr int64_t kSmallMap = 1024;                // elements
 constexpr int64_t kSmallValue = int64_t{1} << 16;  // bytes of what is read, which is kept until the end
-constexpr int kFewInputs = 4;
+constexpr int kFewInputs = 5;
 
 bool is_slot(const Operand& o) { return o.buffer >= 2 && o.buffer < kFirstValue; }
 

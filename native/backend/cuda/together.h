@@ -4,7 +4,7 @@
 
 namespace ptmz::cuda {
 
-inline constexpr int kTogetherMaps = 40, kTogetherInstrs = 24, kTogetherInputs = 4, kTogetherRegisters = 12;
+inline constexpr int kTogetherMaps = 35, kTogetherInstrs = 24, kTogetherInputs = 5, kTogetherRegisters = 12;
 
 // Operands are dense; one without a base is its value.
 struct SmallInput {
