@@ -1,11 +1,17 @@
 // Short trainings of several kinds, for comparing devices and for equality of bits on one of them.
 import { createHash } from 'node:crypto';
 
-const { digits, prepare, resnet, gpt2, text, convectionEquation } = await import('../../dist/index.js');
+const { arrays, digits, prepare, resnet, gpt2, text, convectionEquation } = await import('../../dist/index.js');
 
 const images = await digits({ train: 24, test: 8 });
 const words = text({ tokens: Array.from({ length: 120 }, (_, i) => (i * i) % 7), block: 8, test: 0.2 });
 const network = resnet({ depth: 18, width: 2, input: [1, 8, 8], classes: 10 });
+// Colours for what changes hue and saturation.
+const coloured = (count) => ({
+  ...{ shape: [count, 3, 8, 8], images: Uint8Array.from({ length: count * 3 * 64 }, (_, i) => (i * i * 31) % 251) },
+  labels: Array.from({ length: count }, (_, i) => i % 10),
+});
+const colours = arrays({ ...coloured(24), test: coloured(8), classes: 10 });
 const common = { epochs: 2, seeds: [0, 5, 9], lr: [0.1, 0.05, 0.02] };
 
 /** Options by name; the first one is the one that is looked at most closely. */
@@ -13,6 +19,18 @@ export const trainings = {
   'ResNet-18 of width 2, SGD, augmented': {
     ...{ ...common, model: network, data: images, batchSize: 10 },
     augment: { crop: { padding: 1 }, flip: 0.5, rotate: 15 },
+  },
+  'ResNet-18 of width 2, colours, RandAugment, erasing': {
+    ...{
+      ...common,
+      model: resnet({ depth: 18, width: 2, input: [3, 8, 8], classes: 10 }),
+      data: colours,
+      batchSize: 10,
+    },
+    augment: {
+      jitter: { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 },
+      ...{ randAugment: { operations: 2 }, erase: { probability: 0.5 } },
+    },
   },
   'ResNet-18 of width 2, AdamW, clipped, two batches a step': {
     ...{ ...common, model: network, data: images, batchSize: 8, accumulate: 2, clip: 0.5, average: 0.9 },

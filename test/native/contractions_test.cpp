@@ -91,7 +91,8 @@ double error_of(const std::vector<T>& got, const std::vector<double>& expected) 
 
 // (N,K) as (sets,K,lanes), with `rest` in lanes that have no image, or back.
 template <typename T>
-std::vector<T> reordered(const std::vector<T>& from, int64_t images, int64_t k_count, int64_t lanes, bool into, T rest) {
+std::vector<T> reordered(const std::vector<T>& from, int64_t images, int64_t k_count, int64_t lanes, bool into,
+                         T rest) {
   const int64_t stored = (images + lanes - 1) / lanes * lanes;
   std::vector<T> to((into ? stored : images) * k_count, rest);
   for (int64_t n = 0; n < images; ++n) {

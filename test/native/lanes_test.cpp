@@ -52,7 +52,9 @@ struct Net {
 
   std::vector<NodeId> results() {
     const auto all = [&](NodeId node, std::vector<int64_t> axes) { return g.sum(g.mul(node, node), std::move(axes)); };
-    const auto most = [&](NodeId node, std::vector<int64_t> axes) { return g.add(Op::max, {node}, {std::move(axes), {}}); };
+    const auto most = [&](NodeId node, std::vector<int64_t> axes) {
+      return g.add(Op::max, {node}, {std::move(axes), {}});
+    };
     const NodeId loss = all(out, {0, 1, 2, 3});
     std::vector<NodeId> nodes{out,
                               loss,
@@ -88,10 +90,10 @@ TEST(images_in_lanes_change_no_value) {
     for (const DType real : {DType::f32, DType::f64}) {
       Net net(n);
       const std::vector<NodeId> nodes = net.results();
-      const std::vector<std::vector<double>> values{
-          ramp(net.g.slots()[net.data].size), ramp(net.g.slots()[net.weights].size, 0.3, 0.71), ramp(n, 0.4)};
-      Runner lanes{.graph = net.g, .values = values, .real = real}, reference{.graph = net.g, .values = values,
-                                                                              .real = DType::f64, .backend = plain};
+      const std::vector<std::vector<double>> values{ramp(net.g.slots()[net.data].size),
+                                                    ramp(net.g.slots()[net.weights].size, 0.3, 0.71), ramp(n, 0.4)};
+      Runner lanes{.graph = net.g, .values = values, .real = real},
+          reference{.graph = net.g, .values = values, .real = DType::f64, .backend = plain};
       const auto got = lanes(nodes);
       CHECK(lanes.program->dump().find("to_lanes") != std::string::npos);
       reference.values.resize(net.g.slots().size());

@@ -19,8 +19,8 @@ class CpuBackend final : public Backend {
 
   bool maps_behind_products() const override { return true; }
 
-  // Eight float32 fill half a vector of AVX-512: more images than that are better in whole ones, though more lanes may stay
-  // without an image.
+  // Eight float32 fill half a vector of AVX-512: more images than that are better in whole ones, though more lanes may
+  // stay without an image.
   int64_t image_lanes(int64_t images, DType real) const override {
     if (images == 0) return 0;
     return real == DType::f32 && kernels_.vector_bytes == 64 && images > 8 ? 16 : 8;

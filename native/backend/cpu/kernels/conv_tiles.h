@@ -1,5 +1,5 @@
-// Register tiles of conv2d and conv2d_input: sums for some channels, rows and vectors of pixels, over all source channels
-// and taps.
+// Register tiles of conv2d and conv2d_input: sums for some channels, rows and vectors of pixels, over all source
+// channels and taps.
 #pragma once
 #include "backend/cpu/kernels/conv_runs.h"
 

@@ -117,8 +117,8 @@ void copy_live(const Convolution& s, int64_t channels, int64_t elements, const T
   }
 }
 
-// The same where the lanes are in memory: y is used where it lies unless lanes of it have no image, x too if no tap needs
-// a border, or if it can do without. Returns the elements between channels of x, and those of its rows.
+// The same where the lanes are in memory: y is used where it lies unless lanes of it have no image, x too if no tap
+// needs a border, or if it can do without. Returns the elements between channels of x, and those of its rows.
 template <typename T, int Bytes>
 Strides find_lanes(const Call& call, const Convolution& s, const WeightPlan& p, const Block& b, const Window& window,
                    int64_t image, int64_t images, int64_t row, int64_t rows, Step<T>& step) {
