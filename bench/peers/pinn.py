@@ -21,7 +21,7 @@ def network(state):
 class Problem:
     """u_t + beta u_x = 0 with u(x,0) = sin x and equal values at both ends: the points of the file."""
 
-    def __init__(self, tensors, beta, history):
+    def __init__(self, tensors, beta, history, lr=1.0, tolerance=0):
         self.net = network(with_prefix(tensors, "net.dnn.layers."))
         point = lambda name: torch.cat([tensors[f"{name}.x"], tensors[f"{name}.t"]], 1)
         self.initial, self.left, self.right = point("initial"), point("left"), point("right")
@@ -30,7 +30,7 @@ class Problem:
         self.beta = beta
         self.evaluations = 0
         self.optimizer = lambda iterations: torch.optim.LBFGS(
-            self.net.parameters(), 1.0, iterations, 100 * iterations, 0, 0, history, "strong_wolfe"
+            self.net.parameters(), lr, iterations, 100 * iterations, tolerance, tolerance, history, "strong_wolfe"
         )
 
     def loss(self):

@@ -150,7 +150,8 @@ void check_lbfgs(DType real, double tolerance) {
   CHECK(std::fabs(static_cast<double>(params.as<T>(1)[1]) + 3) < tolerance);
   CHECK(params.as<T>(2)[0] == static_cast<T>(0.5) && params.as<T>(2)[1] == static_cast<T>(0.5));
   CHECK(lbfgs.scalar(0, kLbfgsEvaluations) == static_cast<double>(evaluated));
-  CHECK(evaluated < 80);
+  // Without tolerances the last searches of float32 are among rounding errors.
+  CHECK(evaluated < (real == DType::f64 ? 60 : 200));
 }
 
 // Nocedal's two loops on vectors, over the last `history` pairs.
