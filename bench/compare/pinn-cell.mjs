@@ -62,7 +62,7 @@ await comparison(help, defaults, async ({ beta, seeds, iterations, threads, json
     for (const [member, seed] of run.seeds.entries()) {
       const { historySize: history, toleranceGrad: tolerance } = run.settings.optimizer;
       const side = await peer.open('pinn_cell', { file: files[member], beta, history, lr, tolerance });
-      const theirs = await side.train({ iterations });
+      const theirs = await side.ask('train', { iterations });
       await side.close();
       const ours = { loss: run.history.at(-1).trainLoss[member], evaluations: run.evaluations[member] };
       rows.push({ seed, ours, peer: theirs });
