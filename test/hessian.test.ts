@@ -1,8 +1,9 @@
 /** Curvature: Hessian-vector products and traces against PyTorch's dense Hessians and closed forms. */
 import { readFileSync } from 'node:fs';
-import { arrays, hessianTrace, hvp, prepare, train, Vector, type DataSet, type Model, type Run } from 'ptmz-native';
+import { arrays, hessianTrace, hvp, prepare, train, Vector, type DataSet, type Run } from 'ptmz-native';
 import { describe, expect, test } from 'vitest';
 import { mlp, points } from './support/models.js';
+import { quadratic } from './support/quadratic.js';
 
 interface Dense {
   weights: Record<string, { shape: number[]; data: number[] }>;
@@ -116,27 +117,11 @@ describe.each([
 
 describe('hessianTrace', () => {
   const curvatures = [3, -1, 0.5];
-  /** loss = sum c_i a_i^2 / 2, so the Hessian is diag(c). */
-  const quadratic: Model = {
-    name: 'quadratic',
-    input: [3, 1, 1],
-    classes: 3,
-    build: (graph, x) => graph.param('a', [3], { init: { kind: 'normal', std: 1 } }).expand([x.shape[0]!, 3]),
-    loss(logits) {
-      const terms = curvatures.map((c, i) =>
-        logits
-          .slice(1, i, i + 1)
-          .square()
-          .mean()
-          .mul(c / 2),
-      );
-      return terms.reduce((sum, term) => sum.add(term));
-    },
-  };
+  const model = quadratic(curvatures);
   const data = points(10, 3, 3);
 
   test('is exact where the Hessian is diagonal, and stops at once when asked for precision', async () => {
-    using run = prepare({ model: quadratic, data, batchSize: 10, epochs: 1, seeds: [0, 1], dtype: 'float64' });
+    using run = prepare({ model, data, batchSize: 10, epochs: 1, seeds: [0, 1], dtype: 'float64' });
     const options = { probes: 100, block: 5, rtol: 0.01, batchSize: 4 };
     const { trace, standardError, samples } = await hessianTrace(run, data.train, options);
     for (const m of [0, 1]) {
@@ -161,7 +146,7 @@ describe('hessianTrace', () => {
   });
 
   test('one sample has no standard error; progress ends at 1', async () => {
-    using run = prepare({ model: quadratic, data, batchSize: 10, epochs: 1, seeds: [0] });
+    using run = prepare({ model, data, batchSize: 10, epochs: 1, seeds: [0] });
     const seen: number[] = [];
     const onProgress = ({ fraction }: { fraction: number }) => seen.push(fraction);
     const { standardError } = await hessianTrace(run, data.train, { probes: 1, onProgress });
@@ -191,7 +176,7 @@ describe('hessianTrace', () => {
   });
 
   test('options are checked', async () => {
-    using run = prepare({ model: quadratic, data, batchSize: 10, epochs: 1, seeds: [0] });
+    using run = prepare({ model, data, batchSize: 10, epochs: 1, seeds: [0] });
     const call = (options: object, split: unknown = data.train) => hessianTrace(run, split as never, options);
     await expect(call({ probes: 0 })).rejects.toThrow(/probes.*0/);
     await expect(call({ rtol: -1 })).rejects.toThrow(/rtol.*-1/);
