@@ -43,40 +43,27 @@ Napi::Value hvp_job(const Napi::CallbackInfo& info) {
   return start_job(info.Env(), std::move(work), borrowed->lock(), info[1]);
 }
 
-Napi::Value hutchinson_job(const Napi::CallbackInfo& info) {
-  const Napi::Object object = to_object(info[0], "options");
-  auto borrowed = std::make_shared<Borrowed>();
-  HutchinsonOptions o;
-  o.hessian = to_hessian_options(object, *borrowed);
+// What the measures that draw directions have in common.
+template <typename Options>
+Options to_drawing_options(const Napi::Object& object, Borrowed& borrowed) {
+  Options o;
+  o.hessian = to_hessian_options(object, borrowed);
   o.ranges = to_ranges(object.Get("ranges"));
   o.seeds = to_seeds(object.Get("seeds"));
   o.stream = to_uint32(object.Get("stream"), "stream");
-  o.probes = to_int(object.Get("probes"), "probes", 1, INT32_MAX);
-  o.block = to_int(object.Get("block"), "block", 1, INT32_MAX);
-  o.rtol = to_finite(object.Get("rtol"), "rtol");
-  o.stop = to_bool(object.Get("pyhessian"), "pyhessian") ? TraceStop::pyhessian : TraceStop::standard_error;
-  o.vectors = borrowed->vector(object.Get("vectors"), "vectors", false);
+  return o;
+}
+
+// Starts a job whose result is `measure(options, context)`.
+template <typename Options, typename Measure>
+Napi::Value start_drawing(const Napi::CallbackInfo& info, const Napi::Object& object, const Options& o,
+                          const std::shared_ptr<Borrowed>& borrowed, const Measure& measure) {
   const int64_t classes = to_int(object.Get("classes"), "classes", 1);
-  Work work = [o, classes, borrowed](JobContext& context) -> Finish {
-    HutchinsonOptions options = o;
+  Work work = [o, classes, borrowed, measure](JobContext& context) -> Finish {
+    Options options = o;
     options.hessian.run.stop = &context.stop;
     check_labels(options.hessian.data, "data", classes);
-    std::vector<TraceEstimate> estimates = hutchinson(options, [&](const HutchinsonProgress& p) {
-      context.progress({static_cast<double>(p.member), static_cast<double>(p.members), static_cast<double>(p.samples),
-                        static_cast<double>(p.probes), p.fraction, p.trace, p.standard_error},
-                       p.fraction >= 1);
-    });
-    return [estimates = std::move(estimates)](Napi::Env env) -> Napi::Value {
-      Napi::Array list = Napi::Array::New(env, estimates.size());
-      for (uint32_t m = 0; m < estimates.size(); ++m) {
-        Napi::Object value = Napi::Object::New(env);
-        value.Set("trace", estimates[m].trace);
-        value.Set("standardError", estimates[m].standard_error);
-        value.Set("samples", from_list(env, estimates[m].samples));
-        list[m] = value;
-      }
-      return list;
-    };
+    return measure(options, context);
   };
   return start_job(info.Env(), std::move(work), borrowed->lock(), info[1]);
 }
@@ -115,6 +102,14 @@ Napi::Value from_spectrum(Napi::Env env, const Spectrum& spectrum) {
   return value;
 }
 
+Napi::Value from_trace(Napi::Env env, const TraceEstimate& estimate) {
+  Napi::Object value = Napi::Object::New(env);
+  value.Set("trace", estimate.trace);
+  value.Set("standardError", estimate.standard_error);
+  value.Set("samples", from_list(env, estimate.samples));
+  return value;
+}
+
 // The elements of a result per member, made into JavaScript values by `from`.
 template <typename T>
 Finish from_members(std::vector<T> members, Napi::Value (*from)(Napi::Env, const T&)) {
@@ -125,67 +120,63 @@ Finish from_members(std::vector<T> members, Napi::Value (*from)(Napi::Env, const
   };
 }
 
+Napi::Value hutchinson_job(const Napi::CallbackInfo& info) {
+  const Napi::Object object = to_object(info[0], "options");
+  auto borrowed = std::make_shared<Borrowed>();
+  auto o = to_drawing_options<HutchinsonOptions>(object, *borrowed);
+  o.probes = to_int(object.Get("probes"), "probes", 1, INT32_MAX);
+  o.block = to_int(object.Get("block"), "block", 1, INT32_MAX);
+  o.rtol = to_finite(object.Get("rtol"), "rtol");
+  o.stop = to_bool(object.Get("pyhessian"), "pyhessian") ? TraceStop::pyhessian : TraceStop::standard_error;
+  o.vectors = borrowed->vector(object.Get("vectors"), "vectors", false);
+  return start_drawing(info, object, o, borrowed, [](const HutchinsonOptions& options, JobContext& context) {
+    const auto report = [&](const HutchinsonProgress& p) {
+      context.progress({static_cast<double>(p.member), static_cast<double>(p.members), static_cast<double>(p.samples),
+                        static_cast<double>(p.probes), p.fraction, p.trace, p.standard_error},
+                       p.fraction >= 1);
+    };
+    return from_members(hutchinson(options, report), from_trace);
+  });
+}
+
 Napi::Value eigenvalues_job(const Napi::CallbackInfo& info) {
   const Napi::Object object = to_object(info[0], "options");
   auto borrowed = std::make_shared<Borrowed>();
-  EigenOptions o;
-  o.hessian = to_hessian_options(object, *borrowed);
-  o.ranges = to_ranges(object.Get("ranges"));
-  o.seeds = to_seeds(object.Get("seeds"));
-  o.stream = to_uint32(object.Get("stream"), "stream");
+  auto o = to_drawing_options<EigenOptions>(object, *borrowed);
   o.start = borrowed->vector(object.Get("start"), "start", false);
   o.method = static_cast<EigenMethod>(to_int(object.Get("method"), "method", 0, 2));
   o.which = static_cast<Which>(to_int(object.Get("which"), "which", 0, 3));
   o.count = to_int(object.Get("count"), "count", 1, INT32_MAX);
   o.steps = to_int(object.Get("steps"), "steps", 1, INT32_MAX);
   o.tolerance = to_finite(object.Get("tolerance"), "tolerance");
-  const int64_t classes = to_int(object.Get("classes"), "classes", 1);
-  Work work = [o, classes, borrowed](JobContext& context) -> Finish {
-    EigenOptions options = o;
-    options.hessian.run.stop = &context.stop;
-    check_labels(options.hessian.data, "data", classes);
-    return from_members(hessian_eigenvalues(options,
-                                            [&](const EigenProgress& p) {
-                                              context.progress(
-                                                  {static_cast<double>(p.member), static_cast<double>(p.members),
-                                                   static_cast<double>(p.step), static_cast<double>(p.steps),
-                                                   p.fraction, p.value, p.residual},
-                                                  p.fraction >= 1);
-                                            }),
-                        from_eigenvalues);
-  };
-  return start_job(info.Env(), std::move(work), borrowed->lock(), info[1]);
+  return start_drawing(info, object, o, borrowed, [](const EigenOptions& options, JobContext& context) {
+    const auto report = [&](const EigenProgress& p) {
+      context.progress({static_cast<double>(p.member), static_cast<double>(p.members), static_cast<double>(p.step),
+                        static_cast<double>(p.steps), p.fraction, p.value, p.residual},
+                       p.fraction >= 1);
+    };
+    return from_members(hessian_eigenvalues(options, report), from_eigenvalues);
+  });
 }
 
 Napi::Value spectrum_job(const Napi::CallbackInfo& info) {
   const Napi::Object object = to_object(info[0], "options");
   auto borrowed = std::make_shared<Borrowed>();
-  SpectrumOptions o;
-  o.hessian = to_hessian_options(object, *borrowed);
-  o.ranges = to_ranges(object.Get("ranges"));
-  o.seeds = to_seeds(object.Get("seeds"));
-  o.stream = to_uint32(object.Get("stream"), "stream");
+  auto o = to_drawing_options<SpectrumOptions>(object, *borrowed);
   o.start = borrowed->vector(object.Get("start"), "start", false);
   o.runs = to_int(object.Get("runs"), "runs", 1, INT32_MAX);
   o.steps = to_int(object.Get("steps"), "steps", 1, INT32_MAX);
   o.block = to_int(object.Get("block"), "block", 1, INT32_MAX);
   o.bins = to_int(object.Get("bins"), "bins", 2, INT32_MAX);
   o.sigma = to_finite(object.Get("sigma"), "sigma");
-  const int64_t classes = to_int(object.Get("classes"), "classes", 1);
-  Work work = [o, classes, borrowed](JobContext& context) -> Finish {
-    SpectrumOptions options = o;
-    options.hessian.run.stop = &context.stop;
-    check_labels(options.hessian.data, "data", classes);
-    return from_members(hessian_spectrum(options,
-                                         [&](const SpectrumProgress& p) {
-                                           context.progress(
-                                               {static_cast<double>(p.member), static_cast<double>(p.members),
-                                                static_cast<double>(p.step), static_cast<double>(p.steps), p.fraction},
-                                               p.fraction >= 1);
-                                         }),
-                        from_spectrum);
-  };
-  return start_job(info.Env(), std::move(work), borrowed->lock(), info[1]);
+  return start_drawing(info, object, o, borrowed, [](const SpectrumOptions& options, JobContext& context) {
+    const auto report = [&](const SpectrumProgress& p) {
+      context.progress({static_cast<double>(p.member), static_cast<double>(p.members), static_cast<double>(p.step),
+                        static_cast<double>(p.steps), p.fraction},
+                       p.fraction >= 1);
+    };
+    return from_members(hessian_spectrum(options, report), from_spectrum);
+  });
 }
 
 }  // namespace

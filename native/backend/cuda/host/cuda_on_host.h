@@ -1,6 +1,6 @@
 // CUDA on the host: just enough of the CUDA language and runtime for the kernels of this folder to be compiled by a C++
 // compiler and run by one thread, block after block, so that their results and their memory accesses can be checked on
-// a machine without a GPU. Threads are fibers that change places at __syncthreads(); see cuda_on_host.cpp.
+// a machine without a GPU. Threads are fibers that change places at __syncthreads(); see fibers.cpp.
 #pragma once
 #include <cmath>
 #include <cstddef>
