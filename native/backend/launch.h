@@ -72,7 +72,8 @@ struct Instr {
   uint8_t op;  // ir Op, elementwise ones only
   uint8_t comparison;
   uint8_t out, a, b, c;
-  double value;  // exponent of pow
+  bool subtracts;  // add: a - b
+  double value;    // exponent of pow
 };
 
 struct Launch {

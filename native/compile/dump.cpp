@@ -16,16 +16,18 @@ std::string line(const Program& program, const Launch& l) {
   for (int32_t d = 0; d < l.rank; ++d) out += (d == 0 ? "" : d == l.kept_rank ? "|" : ",") + std::to_string(l.shape[d]);
   out += "] " + address(program, l.operands[0]) + " <-";
   for (int32_t i = 1; i < l.operand_count; ++i) out += " " + address(program, l.operands[i]);
-  if (l.instr_count > 0) {
-    out += " {";
-    for (int32_t i = 0; i < l.instr_count; ++i)
-      out += (i ? " " : "") + std::string(info(static_cast<Op>(program.instrs[l.instr_begin + i].op)).name);
-    out += "}";
-  }
+  out += program.instructions(l);
   return out + " blocks=" + std::to_string(l.blocks) + " %" + std::to_string(l.node) + "\n";
 }
 
 }  // namespace
+
+std::string Program::instructions(const Launch& l) const {
+  std::string text;
+  for (const Instr* i = instrs.data() + l.instr_begin; i != instrs.data() + l.instr_begin + l.instr_count; ++i)
+    text += (text.empty() ? "" : " ") + std::string(i->subtracts ? "sub" : info(static_cast<Op>(i->op)).name);
+  return text.empty() ? text : " {" + text + "}";
+}
 
 std::string Program::dump() const {
   std::string out = precision == Precision::full ? "" : std::string("precision ") + ptmz::name(precision) + "\n";

@@ -1,5 +1,6 @@
 // Elementwise groups, and the reductions that take one in.
 #include <algorithm>
+#include <set>
 
 #include "compile/emit.h"
 
@@ -30,15 +31,55 @@ View read(Emitter& e, NodeId id, const Reading& how) {
   return how.slice ? sliced(v, *how.slice) : v;
 }
 
+// What the instructions of a group compute. A negation that nothing but one addition reads is none of them: that
+// addition subtracts.
+class Instructions {
+ public:
+  Instructions(const Graph& graph, const std::vector<NodeId>& group, NodeId result) : graph_(graph) {
+    std::map<NodeId, int> readers;
+    for (NodeId id : group)
+      for (NodeId i : graph[id].inputs) ++readers[i];
+    const auto folds = [&](NodeId id) {
+      return graph[id].op == Op::neg && id != result && readers[id] == 1 &&
+             std::binary_search(group.begin(), group.end(), id);
+    };
+    std::set<NodeId> folded;
+    for (NodeId id : group) {
+      if (graph[id].op != Op::add) continue;
+      const std::vector<NodeId>& terms = graph[id].inputs;
+      for (size_t i = 0; i < 2 && !subtracted_.count(id); ++i) {
+        if (!folds(terms[i])) continue;
+        subtracted_[id] = {terms[1 - i], graph[terms[i]].inputs[0]};
+        folded.insert(terms[i]);
+      }
+    }
+    for (NodeId id : group)
+      if (!folded.count(id)) members.push_back(id);
+  }
+  bool subtracts(NodeId id) const { return subtracted_.count(id) > 0; }
+  const std::vector<NodeId>& inputs(NodeId id) const {
+    const auto terms = subtracted_.find(id);
+    return terms == subtracted_.end() ? graph_[id].inputs : terms->second;
+  }
+
+  std::vector<NodeId> members;  // ascending
+
+ private:
+  const Graph& graph_;
+  std::map<NodeId, std::vector<NodeId>> subtracted_;  // minuend and subtrahend of additions that subtract
+};
+
 // Appends the group's instructions; `l` gets one operand per value read from outside. Returns the result's register.
 // Temporaries take the lowest free register, so that a long chain keeps few blocks in the first-level cache.
-void emit_group(Emitter& e, Launch& l, const std::vector<NodeId>& members, NodeId result, const Reading& how) {
+void emit_group(Emitter& e, Launch& l, const std::vector<NodeId>& group, NodeId result, const Reading& how) {
+  const Instructions instructions(e.graph, group, result);
+  const std::vector<NodeId>& members = instructions.members;
   const Groups::Product* product = how.product;
   std::map<NodeId, int> reads, last_use;
   std::vector<NodeId> order;
   if (product) order.push_back(product->read), reads[product->read] = 0;
   for (NodeId id : members)
-    for (NodeId i : e.graph[id].inputs) {
+    for (NodeId i : instructions.inputs(id)) {
       last_use[i] = id;
       if (std::binary_search(members.begin(), members.end(), i) || reads.count(i)) continue;
       reads[i] = static_cast<int>(order.size());
@@ -64,10 +105,12 @@ void emit_group(Emitter& e, Launch& l, const std::vector<NodeId>& members, NodeI
     if (n.op == Op::pow) instr.value = n.attrs.reals[0];
     instr.out = static_cast<uint8_t>(reg);
     uint8_t* args[] = {&instr.a, &instr.b, &instr.c};
-    for (size_t i = 0; i < n.inputs.size(); ++i) *args[i] = static_cast<uint8_t>(where.at(n.inputs[i]));
+    const std::vector<NodeId>& inputs = instructions.inputs(id);
+    for (size_t i = 0; i < inputs.size(); ++i) *args[i] = static_cast<uint8_t>(where.at(inputs[i]));
+    instr.subtracts = instructions.subtracts(id);
     e.instruction(instr);
     where[id] = reg;
-    for (NodeId i : n.inputs)
+    for (NodeId i : inputs)
       if (last_use[i] == id && !reads.count(i)) busy[where[i]] = false;
   }
   l.instr_count = static_cast<int32_t>(members.size());

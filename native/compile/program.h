@@ -44,6 +44,7 @@ struct Program {
   const Backend* backend = nullptr;
 
   std::string dump() const;
+  std::string instructions(const Launch& launch) const;  // " {mul add}", or nothing
 };
 
 // Compiles what `outputs` need. Throws INVALID_ARGUMENT (an output slot that is also read, overlapping outputs, ...).

@@ -115,15 +115,23 @@ RunStats Executor::run(const std::vector<Vector*>& vectors, const RunOptions& op
   if (program.backend->device()) return on_device().run(vectors, options);
   const int threads = options.threads > 0 ? options.threads : hardware_threads();
 
-  // S + chunk * V + scratch: as many members in flight as there are threads, fewer where memory is short.
-  const int64_t limit = options.memory_limit > 0 ? options.memory_limit : available_memory() + held_bytes();
+  // S + chunk * V + scratch: as many members in flight as there are threads, fewer where memory is short. What is held
+  // already need not be asked for: that reads files of the system.
   const int64_t fixed = program.shared_bytes + threads * program.scratch_bytes;
   int64_t chunk = program.varying.empty() ? 0 : std::min<int64_t>(options.members, threads);
-  while (chunk > 1 && fixed + chunk * program.member_bytes > limit) --chunk;
-  const int64_t bytes = fixed + chunk * program.member_bytes;
-  if (bytes > limit)
-    throw Error("OUT_OF_MEMORY", "one member needs " + std::to_string(bytes) + " bytes, " + std::to_string(limit) +
-                                     " are free; use a smaller batch or raise memoryLimit");
+  const auto holds = [&] {
+    return options.memory_limit == 0 && shared_arena_.bytes() >= program.shared_bytes &&
+           member_arenas_.bytes() >= chunk * program.member_bytes &&
+           scratch_.bytes() >= threads * program.scratch_bytes;
+  };
+  if (!holds()) {
+    const int64_t limit = options.memory_limit > 0 ? options.memory_limit : available_memory() + held_bytes();
+    while (chunk > 1 && fixed + chunk * program.member_bytes > limit) --chunk;
+    const int64_t bytes = fixed + chunk * program.member_bytes;
+    if (bytes > limit)
+      throw Error("OUT_OF_MEMORY", "one member needs " + std::to_string(bytes) + " bytes, " + std::to_string(limit) +
+                                       " are free; use a smaller batch or raise memoryLimit");
+  }
   const auto reserve = [](Buffer& buffer, int64_t size) {
     if (buffer.bytes() >= size) return;
     buffer = Buffer();  // release first: old and new need not fit together

@@ -48,12 +48,7 @@ void print() {
 
 std::string label(const Program& program, const Launch& l) {
   std::string out = name(l.code);
-  if (l.instr_count > 0) {
-    out += " {";
-    for (int32_t i = 0; i < l.instr_count; ++i)
-      out += (i ? " " : "") + std::string(info(static_cast<Op>(program.instrs[l.instr_begin + i].op)).name);
-    out += "}";
-  }
+  out += program.instructions(l);
   if (profile_level() < 2) return out;
   out += " [";
   for (int32_t d = 0; d < l.rank; ++d) out += (d == 0 ? "" : d == l.kept_rank ? "|" : ",") + std::to_string(l.shape[d]);

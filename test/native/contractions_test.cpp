@@ -216,7 +216,7 @@ TEST(matmul_shapes) {
 TEST(matmul_transposed) {
   for (int i = 0; i < 4; ++i) {
     const bool a = i & 1, b = i & 2;
-    for (int64_t n : {5, 50, 97}) {
+    for (int64_t n : {5, 30, 50, 97}) {
       check_both(Matmul{{}, 61, n, 29, a, b});
       check_both(Matmul{{}, 1, n, 129, a, b});
       check_both(Matmul{{}, 100, n, 1, a, b});

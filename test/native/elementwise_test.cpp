@@ -131,7 +131,7 @@ TEST(map_operators_at_edges) {
     for (const cpu::KernelTable& table : tables()) {
       const auto check = [&](Op op, double value, Comparison comparison) {
         const std::vector<T> out = apply(table, op, a, b, c, value, comparison);
-        const Instr instr{static_cast<uint8_t>(op), static_cast<uint8_t>(comparison), 3, 0, 1, 2, value};
+        const Instr instr{static_cast<uint8_t>(op), static_cast<uint8_t>(comparison), 3, 0, 1, 2, false, value};
         for (size_t i = 0; i < out.size(); ++i) CHECK(close(out[i], plain(instr, a[i], b[i], c[i]), tolerance<T>()));
       };
       for (Op op : ops) check(op, 0, Comparison::lt);

@@ -126,8 +126,8 @@ struct KernelCase {
   int instr(Op op, int a, int b = 0, int c = 0, double value = 0, Comparison comparison = Comparison::lt) {
     const int out = launch.register_count++;
     const auto byte = [](int v) { return static_cast<uint8_t>(v); };
-    instrs.push_back(
-        {byte(static_cast<int>(op)), byte(static_cast<int>(comparison)), byte(out), byte(a), byte(b), byte(c), value});
+    instrs.push_back({byte(static_cast<int>(op)), byte(static_cast<int>(comparison)), byte(out), byte(a), byte(b),
+                      byte(c), false, value});
     launch.instr_count = static_cast<int32_t>(instrs.size());
     return launch.result_register = out;
   }

@@ -287,25 +287,47 @@ TEST(map_of_a_product_of_one_number) {
 
 // A map that alone reads a product runs behind it, also where it sees the product in another shape; with a second
 // reader the product is a launch of its own. Both give the bits of the two launches.
+void check_map_behind_product(DType real, bool shared, int64_t rows, int64_t width) {
+  Graph g;
+  const int xs = g.add_slot("x", Kind::real, rows * 30), ws = g.add_slot("w", Kind::real, 30 * width),
+            rs = g.add_slot("r", Kind::real, rows * width);
+  const NodeId product = g.add(Op::matmul, {g.leaf(xs, 0, {rows, 30}), g.leaf(ws, 0, {30, width})}, {{0, 0}, {}});
+  const Shape shape = {rows / 2, 2, width};
+  const NodeId bias = g.expand(g.leaf(ws, 0, {1, 1, width}), shape);
+  const NodeId sum = g.add(g.add(g.add(Op::exp, {g.reshape(product, shape)}), bias), g.leaf(rs, 0, shape));
+  std::vector<NodeId> outputs{sum};
+  if (shared) outputs.push_back(product);
+  Runner run{g, {ramp(rows * 30, 0.1), ramp(30 * width, 0.7, 0.001), ramp(rows * width, 0.3)}};
+  run.real = real;
+  const auto fused = run(outputs);
+  CHECK((run.program->dump().find("map") == std::string::npos) == !shared);
+  run.fuse = false;
+  CHECK(run(outputs) == fused);
+  CHECK(run.program->dump().find("map") != std::string::npos);
+}
 TEST(maps_behind_products) {
-  for (const DType real : {DType::f32, DType::f64}) {
-    for (const bool shared : {false, true}) {
-      Graph g;
-      const int xs = g.add_slot("x", Kind::real, 200 * 30), ws = g.add_slot("w", Kind::real, 30 * 24),
-                rs = g.add_slot("r", Kind::real, 200 * 24);
-      const NodeId product = g.add(Op::matmul, {g.leaf(xs, 0, {200, 30}), g.leaf(ws, 0, {30, 24})}, {{0, 0}, {}});
-      const NodeId seen = g.reshape(product, {50, 4, 24});
-      const NodeId bias = g.expand(g.leaf(ws, 0, {1, 1, 24}), {50, 4, 24});
-      const NodeId sum = g.add(g.add(g.add(Op::exp, {seen}), bias), g.leaf(rs, 0, {50, 4, 24}));
-      std::vector<NodeId> outputs{sum};
-      if (shared) outputs.push_back(product);
-      Runner run{g, {ramp(200 * 30, 0.1), ramp(30 * 24, 0.7, 0.001), ramp(200 * 24, 0.3)}};
-      run.real = real;
-      const auto fused = run(outputs);
-      CHECK((run.program->dump().find("map") == std::string::npos) == !shared);
-      run.fuse = false;
-      CHECK(run(outputs) == fused);
-      CHECK(run.program->dump().find("map") != std::string::npos);
-    }
-  }
+  for (const DType real : {DType::f32, DType::f64})
+    for (const bool shared : {false, true})
+      for (const int64_t rows : {4, 200})
+        for (const int64_t width : {24, 50, 300, 700}) check_map_behind_product(real, shared, rows, width);
+}
+
+// A negation that one addition alone reads is no instruction: the addition subtracts, with the same bits.
+TEST(additions_of_negations_subtract) {
+  Graph g;
+  const int xs = g.add_slot("x", Kind::real, 40);
+  const NodeId x = g.leaf(xs, 0, {40}), e = g.add(Op::exp, {x}), t = g.add(Op::tanh, {x});
+  Runner run{g, {ramp(40, -0.8)}};
+  const auto instructions = [&](NodeId value, const char* expected) {
+    run.fuse = true;
+    const auto fused = run({value});
+    CHECK(run.program->dump().find(expected) != std::string::npos);
+    run.fuse = false;
+    CHECK(run({value}) == fused);
+  };
+  instructions(g.add(e, g.neg(t)), "{exp tanh sub}");
+  instructions(g.add(g.neg(g.mul(t, t)), e), "{exp tanh mul sub}");
+  instructions(g.add(g.neg(e), g.neg(t)), "{exp tanh neg sub}");
+  instructions(g.mul(g.add(e, g.neg(x)), g.add(t, g.neg(x))), "neg");  // that one has two readers
+  instructions(g.neg(g.add(x, g.neg(e))), "{exp sub neg}");
 }

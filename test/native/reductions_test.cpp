@@ -80,7 +80,7 @@ TEST(reductions_of_random_programs) {
           const int rank = round % 6;
           check_reduction<T>(code, random_shape(rank, 7), static_cast<int>(pick(0, rank)), column);
         }
-        for (int64_t outputs : {1, 3, 8, 100, 200, 513, 1300})
+        for (int64_t outputs : {1, 3, 8, 100, 200, 300, 512, 513, 1300})
           for (int64_t reduced : {1, 3, 16, 100, 257, 600, 1000})
             if (outputs * reduced < 300000 && affordable(outputs * reduced))
               check_reduction<T>(code, {outputs, reduced}, 1, column);

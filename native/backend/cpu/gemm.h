@@ -1,6 +1,8 @@
 // gemm: our own blocked matrix product, used for small shapes and where no BLAS was linked. Compiled with the kernels,
 // once per SIMD level.
 #pragma once
+#include <type_traits>
+
 #include "backend/cpu/kernels/lanes.h"
 
 namespace ptmz::cpu::PTMZ_SIMD_LEVEL {
@@ -19,10 +21,13 @@ constexpr int kTileRows = kVectorRegisters == 32 ? 8 : 4;
 constexpr int kTileVectors = 3;
 constexpr int64_t kSliceDepth = 256, kSliceRows = 96, kSliceVectors = 48;
 // Packing costs about as much as two panels of b do. What few panels read is read where it lies: a, and a small b.
-constexpr int64_t kFewPanels = 2, kSmallSlice = 8192;
+constexpr int64_t kFewPanels = 2, kFewRows = 64, kSmallSlice = 8192, kSmallSlices = 32 * 1024;
 
 template <typename T>
 constexpr int64_t kVector = kVectorBytes / sizeof(T);
+
+template <typename T>
+constexpr int64_t kSliceColumns = kSliceVectors* kVector<T>;
 
 template <typename T>
 void pack_plainly(const T* data, int64_t row, int64_t depth_stride, int64_t rows, int64_t padded, int64_t depth,
@@ -99,13 +104,23 @@ struct PanelOfB {
   const T* data;
   int64_t row;  // from one of its rows to the next
 };
-// The part of c that a tile computes; it may have fewer rows and columns than the registers hold.
+// The part of c that a tile computes; it may have fewer rows and columns than the registers hold. Where it adds to c,
+// the first `done` columns are another tile's and stay as they are.
 template <typename T>
 struct Tile {
   T* c;
-  int64_t row, rows, width;
+  int64_t row, rows, width, done;
   bool add;
 };
+
+// 0 for the first `done` columns of each row, which are fewer than a vector has.
+template <int M, int Vectors, typename V, int... E>
+PTMZ_INLINE void drop_columns(V (&sums)[M][Vectors], int64_t done, Indices<E...>) {
+  using Integer = std::conditional_t<sizeof(V) / sizeof...(E) == 4, int32_t, int64_t>;
+  typedef Integer Columns __attribute__((vector_size(sizeof(V))));
+#pragma GCC unroll 8
+  for (int i = 0; i < M; ++i) sums[i][0] = Columns{E...} < static_cast<Integer>(done) ? V{} : sums[i][0];
+}
 
 // A tile (+)= a strip of a times a panel of b.
 template <int M, int Vectors, Walk W, typename T>
@@ -128,6 +143,7 @@ __attribute__((noinline)) void multiply_panels(const Strip<T>& strip, const Pane
     }
   }
   const bool add = tile.add;
+  if (tile.done > 0) drop_columns(sums, tile.done, typename IndicesTo<static_cast<int>(L)>::type{});
   if (tile.width == Vectors * L && tile.rows == M) {
 #pragma GCC unroll 8
     for (int i = 0; i < M; ++i) {
@@ -190,9 +206,9 @@ void pack_rows(const Matrix<T>& a, int64_t rows, int64_t depth, T* panel) {
 }
 
 // Where a panel begins: before its own columns if that fills its last vector, so that some of its neighbour's are
-// computed again. Not when it adds to what is there.
-static inline int64_t panel_start(int64_t j, int64_t width, int64_t padded, bool add) {
-  return !add && j + width >= padded ? j + width - padded : j;
+// computed again.
+static inline int64_t panel_start(int64_t j, int64_t width, int64_t padded) {
+  return j + width >= padded ? j + width - padded : j;
 }
 
 // A slice of a: packed, or where it lies.
@@ -218,11 +234,12 @@ void multiply_slices(const SliceOfA<T>& a, const T* b, int64_t b_row, int64_t ro
   for (int64_t j = 0, width; j < columns; j += width) {
     width = panel_columns<T>(columns - j);
     const int vectors = static_cast<int>(ceil_divide(width, kVector<T>));
-    const int64_t padded = vectors * kVector<T>, start = panel_start(j, width, padded, add);
+    const int64_t padded = vectors * kVector<T>, start = panel_start(j, width, padded);
     const PanelOfB<T> panel = b_row > 0 ? PanelOfB<T>{b + start, b_row} : PanelOfB<T>{b, padded};
     for (int64_t i = 0, height; i < rows; i += height) {
       height = tile_rows(rows - i, a.packed);
-      const Tile<T> tile = {c + i * c_row + start, c_row, smaller(height, rows - i), j + width - start, add};
+      const Tile<T> tile = {c + i * c_row + start, c_row, smaller(height, rows - i), j + width - start,
+                            add ? j - start : 0,   add};
       a.strip(i, height, depth, [&](auto way, const Strip<T>& strip) {
         constexpr Walk walk = decltype(way)::walk;
         if (height == 8) multiply_rows<8, walk>(vectors, strip, panel, depth, tile);
@@ -236,25 +253,32 @@ void multiply_slices(const SliceOfA<T>& a, const T* b, int64_t b_row, int64_t ro
 }
 
 // c (m,n) = a (m,k) b (k,n), or c += with `add`; without it c is not read. c's columns are neighbours in memory.
-// done(i, rows, j, columns) is called when that part of c is finished. scratch: kGemmScratch bytes.
+// done(i, rows, j, columns) is called when that part of c is finished: whole rows where n <= kSliceColumns<T>.
+// scratch: kGemmScratch bytes.
 template <typename T, typename F>
 void gemm(int64_t m, int64_t n, int64_t k, const Matrix<T>& a, const Matrix<T>& b, T* c, int64_t c_row, bool add,
           void* scratch, const F& done) {
-  constexpr int64_t slice_columns = kSliceVectors * kVector<T>;
-  const bool a_in_place = n <= kFewPanels * kTileVectors * kVector<T> && (a.row == 1 || a.column == 1);
+  // A transposed a is read along its rows, so these must be short.
+  const bool a_in_place =
+      n <= kFewPanels * kTileVectors * kVector<T> && (a.column == 1 || (a.row == 1 && m <= kSliceRows));
+  const bool b_contiguous = b.column == 1 && n >= kTileVectors * kVector<T>;
+  // Both where they lie: no more of them at a time than the first-level cache holds, if c is as small.
+  const bool both = a_in_place && b_contiguous && m <= kFewRows;
+  const int64_t fit = both ? kSmallSlices / ((m + n) * static_cast<int64_t>(sizeof(T))) : kSliceDepth;
+  const int64_t slice_depth = smaller(kSliceDepth, ceil_divide(k, larger(1, ceil_divide(k, fit))));
   T* a_panels = static_cast<T*>(scratch);
   T* b_panels = a_panels + kSliceRows * kSliceDepth;
-  for (int64_t p = 0; p < k; p += kSliceDepth) {
-    const int64_t depth = smaller(kSliceDepth, k - p);
+  for (int64_t p = 0; p < k; p += slice_depth) {
+    const int64_t depth = smaller(slice_depth, k - p);
     const bool adds = add || p > 0;
-    for (int64_t j = 0; j < n; j += slice_columns) {
-      const int64_t columns = smaller(slice_columns, n - j);
+    for (int64_t j = 0; j < n; j += kSliceColumns<T>) {
+      const int64_t columns = smaller(kSliceColumns<T>, n - j);
       T* panel = b_panels;
       const bool b_in_place =
-          b.column == 1 && !adds && columns >= kTileVectors * kVector<T> && columns * depth <= kSmallSlice;
+          both || (b_contiguous && columns >= kTileVectors * kVector<T> && columns * depth <= kSmallSlice);
       for (int64_t q = 0, width; q < columns && !b_in_place; q += width) {
         width = panel_columns<T>(columns - q);
-        const int64_t padded = round_up(width, kVector<T>), start = panel_start(q, width, padded, adds);
+        const int64_t padded = round_up(width, kVector<T>), start = panel_start(q, width, padded);
         pack(b.data + p * b.row + (j + start) * b.column, b.column, b.row, q + width - start, padded, depth, panel);
         panel += padded * depth;
       }

@@ -68,8 +68,8 @@ class Packer {
     const Launch& l = *given.launch;
     const Instr* own = given.instrs + l.instr_begin;
     const auto same = [](const Instr& a, const Instr& b) {
-      return a.op == b.op && a.comparison == b.comparison && a.out == b.out && a.a == b.a && a.b == b.b && a.c == b.c &&
-             std::memcmp(&a.value, &b.value, sizeof a.value) == 0;
+      return a.op == b.op && a.comparison == b.comparison && a.subtracts == b.subtracts && a.out == b.out &&
+             a.a == b.a && a.b == b.b && a.c == b.c && std::memcmp(&a.value, &b.value, sizeof a.value) == 0;
     };
     for (int at = 0; at + l.instr_count <= instrs_; ++at)
       if (std::equal(own, own + l.instr_count, pack_.instrs + at, same)) return at;

@@ -44,21 +44,31 @@ struct MapBehind {
 template <typename T>
 class Behind {
  public:
-  explicit Behind(const Call& product) : map_(product), evaluator_(map_.call, 0, kBlock) {}
+  // whole: apply() is called for whole rows only.
+  Behind(const Call& product, bool whole)
+      : map_(product), evaluator_(map_.call, 0, kBlock), width_(map_.launch.shape[1]) {
+    if (!whole) return;
+    // Blocks of whole rows, if as many fit one as fill its vectors.
+    constexpr int64_t lanes = kCacheLine / sizeof(T);
+    int64_t rows = kBlock / width_;
+    while (rows > 0 && rows * width_ % lanes != 0) --rows;
+    if (rows == 0) return;
+    block_ = rows * width_;
+    evaluator_.keep_rows(width_, smaller(block_, map_.launch.shape[0] * width_));
+  }
 
   // Rows [i, i + rows) of columns [j, j + columns).
   void apply(int64_t i, int64_t rows, int64_t j, int64_t columns) {
-    const int64_t width = map_.launch.shape[1];
-    if (columns == width) return run(i * width, rows * width);
-    for (int64_t r = i; r < i + rows; ++r) run(r * width + j, columns);
+    if (columns == width_) return run(i * width_, rows * width_);
+    for (int64_t r = i; r < i + rows; ++r) run(r * width_ + j, columns);
   }
 
  private:
   void run(int64_t begin, int64_t count) {
     T* out = static_cast<T*>(map_.pointers[0]) + begin;
     evaluator_.seek(begin);
-    for (int64_t e = 0; e < count; e += kBlock) {
-      const int64_t n = smaller(kBlock, count - e);
+    for (int64_t e = 0; e < count; e += block_) {
+      const int64_t n = smaller(block_, count - e);
       const T* result = evaluator_.next(n, out + e);
       if (result != out + e) __builtin_memcpy(out + e, result, n * sizeof(T));
     }
@@ -66,6 +76,8 @@ class Behind {
 
   MapBehind map_;
   Evaluator<T> evaluator_;
+  const int64_t width_;
+  int64_t block_ = kBlock;
 };
 
 // Operands: out, a, b with strides over (batch..., M, N, K); then, if there are instructions, what these read beside
@@ -75,6 +87,7 @@ void matmul(const Call& call) {
   const Launch& launch = call.launch;
   const MatmulPlan p = plan_matmul(launch);
   const int rows = p.batch_rank, columns = rows + 1, depth = rows + 2;
+  const bool whole = p.n_tiles == 1 && p.n <= kSliceColumns<T>;
   const Operand *out = &launch.operands[0], *a = &launch.operands[1], *b = &launch.operands[2];
   for (int64_t block = call.begin; block < call.end; ++block) {
     const int64_t j = block % p.n_tiles * p.tile_n, n = smaller(p.tile_n, p.n - j);
@@ -89,14 +102,14 @@ void matmul(const Call& call) {
       T* c = static_cast<T*>(call.pointers[0]) + at.at[0] + i * out->strides[rows] + j;
       if (p.k == 0) {
         for (int64_t r = 0; r < m; ++r) zero(c + r * p.n, n * sizeof(T));
-        if (launch.instr_count > 0) Behind<T>(call).apply(i, m, j, n);
+        if (launch.instr_count > 0) Behind<T>(call, whole).apply(i, m, j, n);
         continue;
       }
       if (launch.instr_count == 0) {
         product_of(m, n, p.k, x, y, c, p.n, false, call.scratch);
         continue;
       }
-      Behind<T> behind(call);
+      Behind<T> behind(call, whole);
       product_of(m, n, p.k, x, y, c, p.n, false, call.scratch,
                  [&](int64_t r, int64_t rows, int64_t q, int64_t width) { behind.apply(i + r, rows, j + q, width); });
     }

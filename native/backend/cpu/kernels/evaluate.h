@@ -56,6 +56,7 @@ template <typename T>
 void apply(const Instr& instr, T* out, const T* a, const T* b, const T* c, int64_t n) {
   switch (static_cast<Op>(instr.op)) {
     case Op::add:
+      if (instr.subtracts) return each(out, a, b, n, [](T x, T y) { return x - y; });
       return each(out, a, b, n, [](T x, T y) { return x + y; });
     case Op::mul:
       return each(out, a, b, n, [](T x, T y) { return x * y; });
@@ -111,6 +112,17 @@ class Evaluator {
       registers_[r] = buffer(r);
     }
     for (int r = inputs_; r < launch.register_count; ++r) registers_[r] = buffer(r);
+  }
+
+  // For blocks of whole rows, n being a multiple of their length: what is the same in every row is read here, once.
+  void keep_rows(int64_t row, int64_t n) {
+    for (int r = 0; r < inputs_; ++r) {
+      View& view = views_[r];
+      if (!view.repeats(row) || call_.launch.operands[r + 1].is_index) continue;
+      load_block(view, static_cast<const T*>(call_.pointers[r + 1]), buffer(r), n, kRegister);
+      registers_[r] = buffer(r);
+      view.rank = 0;
+    }
   }
 
   void seek(int64_t index) {

@@ -149,14 +149,16 @@ void reduce_lanes(Evaluator<T>& evaluator, T* out, int64_t first, int64_t n, int
   for (int64_t i = 0; i < n; ++i) out[first + i] = fold.value(i, n);
 }
 
-// Lanes depend on where a block begins, so every block is done by itself, whatever range it was called with.
+// Neighbouring blocks are read together, row by row, as far as the lanes of an output stay the same: a row of its own
+// for each, or all rows that fit a register where there are no other outputs.
 template <typename T, template <typename> class Fold>
 void reduce_columns(const Call& call) {
   const Outputs all = output_range(call, true);
   const int64_t block = reduce_block(all.reduced, true);
+  const bool together = block < all.kept && all.kept > kBlock / 2;
   Evaluator<T> evaluator(call, call.launch.kept_rank, kBlock);
-  for (int64_t begin = all.begin; begin < all.end; begin += block) {
-    const int64_t end = smaller(begin + block, all.end);
+  for (int64_t begin = all.begin, end; begin < all.end; begin = end) {
+    end = together ? all.end : smaller(begin + block, all.end);
     for (int64_t o = begin; o < end; o += kBlock)
       reduce_lanes<T, Fold>(evaluator, static_cast<T*>(call.pointers[0]), o, smaller(kBlock, end - o), all.kept,
                             all.reduced);

@@ -9,6 +9,7 @@ namespace {
 constexpr int kProductLanes = 8;  // partial sums of an inner product, the same at every level
 constexpr int kProductRows = kVectorRegisters == 32 ? 8 : 2;
 constexpr int kSumRows = 8;
+constexpr int64_t kAhead = 128;  // elements: the rows of a long history come from the third-level cache
 
 typedef double Wide __attribute__((vector_size(kVectorBytes)));
 constexpr int kWideLanes = kVectorBytes / sizeof(double);
@@ -35,6 +36,7 @@ PTMZ_INLINE void multiply_rows(const T* const* rows, const T* const* targets, in
       for (int t = 0; t < Targets; ++t) x[t] = load_wide(targets[t] + i + v * kWideLanes);
 #pragma GCC unroll 8
       for (int r = 0; r < Rows; ++r) {
+        if (v == 0) __builtin_prefetch(rows[r] + i + kAhead);
         const Wide y = load_wide(rows[r] + i + v * kWideLanes);
 #pragma GCC unroll 2
         for (int t = 0; t < Targets; ++t) sums[r][t][v] += x[t] * y;

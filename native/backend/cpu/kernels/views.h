@@ -15,6 +15,8 @@ struct View {
 
   bool is_splat() const { return rank == 0; }
   int64_t inner() const { return stride[rank - 1]; }
+  // Whether every `size` elements are the same as those before.
+  bool repeats(int64_t size) const { return rank == 2 && stride[0] == 0 && shape[1] == size; }
   int64_t run_left() const { return shape[rank - 1] - coord[rank - 1]; }
 
   // Appends the next inner axis.

@@ -64,6 +64,7 @@ class Registers {
   __device__ void apply(const Instr& instr) {
     switch (static_cast<Op>(instr.op)) {
       case Op::add:
+        if (instr.subtracts) return each(instr, [](T a, T b, T) { return a - b; });
         return each(instr, [](T a, T b, T) { return a + b; });
       case Op::mul:
         return each(instr, [](T a, T b, T) { return a * b; });
