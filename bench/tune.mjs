@@ -108,10 +108,12 @@ async function tune(name, text, available, { time, rounds }) {
     process.stderr.write(`${name}: built ${describe(candidate)}\n`);
   }
   const current = await compile(text, `${name}-current`);
+  const all = [...[...programs, current].entries()];
   const times = Object.fromEntries(available.map((level) => [level, [...candidates, 'current'].map(() => ({}))]));
   for (let round = 0; round < rounds; round++)
     for (const level of available)
-      for (const [i, program] of [...programs, current].entries())
+      // There and back, so that none is always the first of a round or the last.
+      for (const [i, program] of round % 2 === 0 ? all : all.toReversed())
         keepLeast(times[level][i], measure(program, level, time));
   const gain = (level, i) => speedup(times[level].at(-1), times[level][i]);
   const changed = {};

@@ -11,7 +11,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { compareDevices, compileModel, models, results } from './models.mjs';
-import { digestOf, gapOf, leastMemory, trained, trainings } from './training.mjs';
+import { digestOf, gapOf, leastMemory, ofWords, trained, trainedOnFile, trainings } from './training.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const self = fileURLToPath(import.meta.url);
@@ -157,6 +157,14 @@ async function checkTraining() {
   const alone = [];
   for (const member of whole.keys()) alone.push(...(await trained(firstTraining, { ...single, member })));
   same('every member alone', digestOf(alone));
+  const inMemory = digestOf(await trained(ofWords, single));
+  for (const [way, bytes] of [
+    ['as a whole', 2 ** 20],
+    ['in windows', 0],
+  ]) {
+    const digest = digestOf(await trainedOnFile(bytes, single));
+    check(`training, tokens of a file ${way}: the same bits`, digest === inMemory, digest);
+  }
 }
 
 async function checkMemory() {

@@ -1,14 +1,18 @@
 // The rows G1 to G5 and G7 against PyTorch on the same card, and what the card itself can do; one JSON.
 //
-//   scripts/gpu-check.sh --races [--rows G1 --rows G3 ...] [--device cuda:0] [--time MS] [--rounds N] [--no-compile] [--quick]
+//   scripts/gpu-check.sh --races [--rows G1 --rows G3 ...] [--device cuda:0] [--time MS] [--rounds N] [--no-compile]
+//                                [--minutes N] [--quick]
 //
 // PyTorch is that of $PTMZ_PYTHON (default python3); where it is missing, or its workload fails, our side runs alone and
-// the report says so. --quick with --device cpu tries the script itself: shapes are small and figures mean nothing.
+// the report says so. It is written after every row, and none is begun after so many minutes (9), so that a machine that
+// is lent for ten keeps what was measured. --quick with --device cpu tries the script itself: shapes are small and
+// figures mean nothing.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { batchTensors, Handover, stateTensors } from '../../bench/inputs.mjs';
+import { integer } from '../../bench/options.mjs';
 import { findPython, Peers } from '../../bench/peer.mjs';
 import { race } from '../../bench/race.mjs';
 import { hessianFlops, trainingFlops } from '../../bench/resnet-work.mjs';
@@ -22,10 +26,12 @@ const { values: given } = parseArgs({
   options: {
     ...{ rows: { ...text, multiple: true }, device: { ...text, default: 'cuda' }, out: text },
     ...{ time: { ...text, default: '400' }, rounds: { ...text, default: '3' }, 'no-compile': flag, quick: flag },
+    minutes: { ...text, default: '9' },
   },
 });
 const { device, quick = false } = given;
-const timing = { time: Number(given.time), rounds: Number(given.rounds) };
+const timing = { time: integer('time', given.time, 1), rounds: integer('rounds', given.rounds, 1) };
+const minutes = integer('minutes', given.minutes, 0);
 const modes = ['eager', 'graph', ...(given['no-compile'] ? [] : ['compile'])];
 const report = { quick, device, ceilings: {}, rows: [], skipped: [] };
 const python = findPython();
@@ -220,15 +226,21 @@ const rows = {
 const wanted = given.rows ?? Object.keys(rows);
 const unknown = wanted.find((name) => !(name in rows));
 if (unknown !== undefined) throw new Error(`--rows: expected some of ${Object.keys(rows).join(', ')}, got ${unknown}`);
+const began = performance.now();
+const day = new Date().toISOString().slice(0, 10);
+const out = given.out ?? join(root, 'bench/results', `gpu-races-${device.replace(':', '')}-${day}.json`);
+mkdirSync(dirname(out), { recursive: true });
+const save = () => writeFileSync(out, `${JSON.stringify(report, null, 2)}\n`);
 try {
   report.torch = peer && (await peer.call('info'));
-  for (const name of wanted) await rows[name]().catch((error) => report.skipped.push(`${name}: ${error.message}`));
+  for (const name of wanted) {
+    if (performance.now() - began > 60_000 * minutes) report.skipped.push(`${name}: ${minutes} minutes were over`);
+    else await rows[name]().catch((error) => report.skipped.push(`${name}: ${error.message}`));
+    save();
+  }
 } finally {
   await peers.close();
-  const day = new Date().toISOString().slice(0, 10);
-  const out = given.out ?? join(root, 'bench/results', `gpu-races-${device.replace(':', '')}-${day}.json`);
-  mkdirSync(dirname(out), { recursive: true });
-  writeFileSync(out, `${JSON.stringify(report, null, 2)}\n`);
+  save();
   for (const what of report.skipped) console.log(`skipped ${what}`);
   console.log(out);
 }

@@ -1,10 +1,15 @@
 // Short trainings of several kinds, for comparing devices and for equality of bits on one of them.
 import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
-const { arrays, digits, prepare, resnet, gpt2, text, convectionEquation } = await import('../../dist/index.js');
+const { arrays, digits, prepare, resnet, gpt2, text, tokens, convectionEquation } = await import('../../dist/index.js');
 
 const images = await digits({ train: 24, test: 8 });
-const words = text({ tokens: Array.from({ length: 120 }, (_, i) => (i * i) % 7), block: 8, test: 0.2 });
+const split = { train: Uint16Array.from({ length: 96 }, (_, i) => (i * i) % 7), val: new Uint16Array(24).fill(3) };
+const block = 8;
+const words = text({ tokens: split.train, test: split.val, vocab: 7, block });
 const network = resnet({ depth: 18, width: 2, input: [1, 8, 8], classes: 10 });
 // Colours for what changes hue and saturation.
 const coloured = (count) => ({
@@ -13,6 +18,9 @@ const coloured = (count) => ({
 });
 const colours = arrays({ ...coloured(24), test: coloured(8), classes: 10 });
 const common = { epochs: 2, seeds: [0, 5, 9], lr: [0.1, 0.05, 0.02] };
+
+/** The training that reads tokens. */
+export const ofWords = 'tiny GPT-2, AdamW';
 
 /** Options by name; the first one is the one that is looked at most closely. */
 export const trainings = {
@@ -36,8 +44,8 @@ export const trainings = {
     ...{ ...common, model: network, data: images, batchSize: 8, accumulate: 2, clip: 0.5, average: 0.9 },
     ...{ optimizer: 'adamw', lr: 1e-3 },
   },
-  'tiny GPT-2, AdamW': {
-    ...{ ...common, model: gpt2({ vocab: 7, block: 8, dim: 8, heads: 2, depth: 1, dropout: 0.1 }), data: words },
+  [ofWords]: {
+    ...{ ...common, model: gpt2({ vocab: 7, block, dim: 8, heads: 2, depth: 1, dropout: 0.1 }), data: words },
     ...{ batchSize: 6, optimizer: 'adamw', lr: 1e-3 },
   },
   'equation without samples, RMSprop': {
@@ -64,6 +72,22 @@ export async function trained(name, { member, stops = [], job = {}, ...settings 
     ]);
   } finally {
     run.dispose();
+  }
+}
+
+/** The same of {@link ofWords} with its tokens in a file, of which the device takes so many bytes as a whole. */
+export async function trainedOnFile(bytes, settings) {
+  const folder = mkdtempSync(join(tmpdir(), 'ptmz-tokens-'));
+  for (const [name, own] of Object.entries(split)) writeFileSync(join(folder, `${name}.bin`), own);
+  writeFileSync(join(folder, 'meta.json'), '{"vocabulary": 7}');
+  const file = await tokens(folder);
+  process.env.PTMZ_CUDA_TOKEN_BYTES = String(bytes);
+  try {
+    return await trained(ofWords, { ...settings, data: file.windows({ block }) });
+  } finally {
+    delete process.env.PTMZ_CUDA_TOKEN_BYTES;
+    file.dispose();
+    rmSync(folder, { recursive: true });
   }
 }
 

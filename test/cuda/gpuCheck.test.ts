@@ -42,6 +42,8 @@ test('scripts/gpu-check.sh', () => {
     'stopped twice and gone on',
     'one member at a time',
     'every member alone',
+    'tokens of a file as a whole',
+    'tokens of a file in windows',
   ])
     expect(names).toContain(`training, ${cut}: the same bits`);
   expect(report.timings.map(({ members }) => members)).toEqual([1, 1, 3, 3]);
