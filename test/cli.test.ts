@@ -40,6 +40,8 @@ test('doctor --json is one JSON document with the same facts', async () => {
   expect(report.cpu.simdAvailable).toContain(report.cpu.simdUsed);
   expect(report.cpu.simdAvailable).toContain('portable');
   expect(report.threads).toBeGreaterThan(0);
+  // Those that are looked for without being told where.
+  expect(report.data.map(({ name }: { name: string }) => name)).toEqual(['digits', 'Fashion-MNIST']);
   for (const device of report.devices) if (!device.available) expect(device.reason).not.toBe('');
 });
 

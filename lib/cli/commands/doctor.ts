@@ -85,7 +85,7 @@ function examineAddon(require: NodeJS.Require): { addon?: NativeAddon; status: R
 async function examineAllData(): Promise<Report['data']> {
   const found: Report['data'] = [];
   for (const [name, { path, title }] of Object.entries(dataSources))
-    if (path !== 'required') found.push(await examineData(name, title ?? name));
+    if (path === 'none' || path === 'optional') found.push(await examineData(name, title ?? name));
   return found;
 }
 
