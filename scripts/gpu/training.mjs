@@ -86,7 +86,7 @@ export async function trainedOnFile(bytes, settings) {
     return await trained(ofWords, { ...settings, data: file.windows({ block }) });
   } finally {
     delete process.env.PTMZ_CUDA_TOKEN_BYTES;
-    file.dispose();
+    file[Symbol.dispose]();
     rmSync(folder, { recursive: true });
   }
 }
