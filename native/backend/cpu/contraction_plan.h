@@ -277,8 +277,8 @@ static inline int64_t matmul_tile(int64_t size, int64_t tiles, int64_t other) {
 // plain loop.
 constexpr int64_t kTinyProduct = 256, kFewColumns = 2;
 
-// Panels of gemm.h: slices of a (96 x 256 elements) and b (256 x 48 vectors of 64 bytes).
-constexpr int64_t kGemmScratch = 96 * 256 * 8 + 256 * 48 * 64;
+// Panels of gemm.h: slices of a (96 x 384 elements) and b (384 x 32 vectors of 64 bytes).
+constexpr int64_t kGemmScratch = 384 * (96 * 8 + 32 * 64);
 
 static inline MatmulPlan plan_matmul(const Launch& launch) {
   MatmulPlan p = {};

@@ -19,7 +19,8 @@ struct Matrix {
 // panels that a register tile of kTileRows x (kTileVectors vectors) walks along.
 constexpr int kTileRows = kVectorRegisters == 32 ? 8 : 4;
 constexpr int kTileVectors = 3;
-constexpr int64_t kSliceDepth = 256, kSliceRows = 96, kSliceVectors = 48;
+constexpr int64_t kSliceDepth = 384, kSliceRows = 96, kSliceVectors = 32;
+static_assert(kGemmScratch >= kSliceDepth * (kSliceRows * 8 + kSliceVectors * kCacheLine));
 // Packing costs about as much as two panels of b do. What few panels read is read where it lies: a, and a small b.
 constexpr int64_t kFewPanels = 2, kFewRows = 64, kSmallSlice = 8192, kSmallSlices = 32 * 1024;
 
