@@ -54,6 +54,16 @@ Options to_drawing_options(const Napi::Object& object, Borrowed& borrowed) {
   return o;
 }
 
+// At which of its steps a member is, how much of all is done, and what has been found so far.
+template <typename Progress>
+void report_member(JobContext& context, const Progress& p, int64_t step, int64_t steps,
+                   std::initializer_list<double> found = {}) {
+  std::vector<double> numbers{static_cast<double>(p.member), static_cast<double>(p.members), static_cast<double>(step),
+                              static_cast<double>(steps), p.fraction};
+  numbers.insert(numbers.end(), found);
+  context.progress(std::move(numbers), p.fraction >= 1);
+}
+
 // Starts a job whose result is `measure(options, context)`.
 template <typename Options, typename Measure>
 Napi::Value start_drawing(const Napi::CallbackInfo& info, const Napi::Object& object, const Options& o,
@@ -131,9 +141,7 @@ Napi::Value hutchinson_job(const Napi::CallbackInfo& info) {
   o.vectors = borrowed->vector(object.Get("vectors"), "vectors", false);
   return start_drawing(info, object, o, borrowed, [](const HutchinsonOptions& options, JobContext& context) {
     const auto report = [&](const HutchinsonProgress& p) {
-      context.progress({static_cast<double>(p.member), static_cast<double>(p.members), static_cast<double>(p.samples),
-                        static_cast<double>(p.probes), p.fraction, p.trace, p.standard_error},
-                       p.fraction >= 1);
+      report_member(context, p, p.samples, p.probes, {p.trace, p.standard_error});
     };
     return from_members(hutchinson(options, report), from_trace);
   });
@@ -151,9 +159,7 @@ Napi::Value eigenvalues_job(const Napi::CallbackInfo& info) {
   o.tolerance = to_finite(object.Get("tolerance"), "tolerance");
   return start_drawing(info, object, o, borrowed, [](const EigenOptions& options, JobContext& context) {
     const auto report = [&](const EigenProgress& p) {
-      context.progress({static_cast<double>(p.member), static_cast<double>(p.members), static_cast<double>(p.step),
-                        static_cast<double>(p.steps), p.fraction, p.value, p.residual},
-                       p.fraction >= 1);
+      report_member(context, p, p.step, p.steps, {p.value, p.residual});
     };
     return from_members(hessian_eigenvalues(options, report), from_eigenvalues);
   });
@@ -170,11 +176,7 @@ Napi::Value spectrum_job(const Napi::CallbackInfo& info) {
   o.bins = to_int(object.Get("bins"), "bins", 2, INT32_MAX);
   o.sigma = to_finite(object.Get("sigma"), "sigma");
   return start_drawing(info, object, o, borrowed, [](const SpectrumOptions& options, JobContext& context) {
-    const auto report = [&](const SpectrumProgress& p) {
-      context.progress({static_cast<double>(p.member), static_cast<double>(p.members), static_cast<double>(p.step),
-                        static_cast<double>(p.steps), p.fraction},
-                       p.fraction >= 1);
-    };
+    const auto report = [&](const SpectrumProgress& p) { report_member(context, p, p.step, p.steps); };
     return from_members(hessian_spectrum(options, report), from_spectrum);
   });
 }

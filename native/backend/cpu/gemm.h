@@ -21,8 +21,9 @@ constexpr int kTileRows = kVectorRegisters == 32 ? 8 : 4;
 constexpr int kTileVectors = 3;
 constexpr int64_t kSliceDepth = 384, kSliceRows = 96, kSliceVectors = 32;
 static_assert(kGemmScratch >= kSliceDepth * (kSliceRows * 8 + kSliceVectors * kCacheLine));
-// Packing costs about as much as two panels of b do. What few panels read is read where it lies: a, and a small b.
-constexpr int64_t kFewPanels = 2, kFewRows = 64, kSmallSlice = 8192, kSmallSlices = 32 * 1024;
+// Packing costs about as much as two panels of b do. What few panels read is read where it lies: a, a small b, and of
+// both, where c has few rows as well, as many bytes at a time as stay in the first-level cache.
+constexpr int64_t kFewPanels = 2, kFewRows = 64, kSmallB = 8192, kInPlaceBytes = 32 * 1024;
 
 template <typename T>
 constexpr int64_t kVector = kVectorBytes / sizeof(T);
@@ -265,7 +266,7 @@ void gemm(int64_t m, int64_t n, int64_t k, const Matrix<T>& a, const Matrix<T>& 
   const bool b_contiguous = b.column == 1 && n >= kTileVectors * kVector<T>;
   // Both where they lie: no more of them at a time than the first-level cache holds, if c is as small.
   const bool both = a_in_place && b_contiguous && m <= kFewRows;
-  const int64_t fit = both ? kSmallSlices / ((m + n) * static_cast<int64_t>(sizeof(T))) : kSliceDepth;
+  const int64_t fit = both ? kInPlaceBytes / ((m + n) * static_cast<int64_t>(sizeof(T))) : kSliceDepth;
   const int64_t slice_depth = smaller(kSliceDepth, ceil_divide(k, larger(1, ceil_divide(k, fit))));
   T* a_panels = static_cast<T*>(scratch);
   T* b_panels = a_panels + kSliceRows * kSliceDepth;
@@ -276,7 +277,7 @@ void gemm(int64_t m, int64_t n, int64_t k, const Matrix<T>& a, const Matrix<T>& 
       const int64_t columns = smaller(kSliceColumns<T>, n - j);
       T* panel = b_panels;
       const bool b_in_place =
-          both || (b_contiguous && columns >= kTileVectors * kVector<T> && columns * depth <= kSmallSlice);
+          both || (b_contiguous && columns >= kTileVectors * kVector<T> && columns * depth <= kSmallB);
       for (int64_t q = 0, width; q < columns && !b_in_place; q += width) {
         width = panel_columns<T>(columns - q);
         const int64_t padded = round_up(width, kVector<T>), start = panel_start(q, width, padded);
