@@ -25,6 +25,8 @@ class Backend {
   virtual bool maps_behind_products() const { return false; }
   // The SIMD lanes that its convolutions want so many images in (compile/view.h); 0: they want plain tensors.
   virtual int64_t image_lanes(int64_t /*images*/, DType) const { return 0; }
+  // Whether its convolutions write images with the channel outermost (compile/view.h).
+  virtual bool channels_outermost() const { return false; }
   // Whether it can multiply in less than the program's own precision.
   virtual bool has_reduced_precision() const { return false; }
   // This backend if it has memory of its own (device.h), else null: programs then run on the host's.

@@ -50,6 +50,7 @@ class DeviceStream {
 class Device : public Backend {
  public:
   const Device* device() const final { return this; }
+  bool channels_outermost() const final { return true; }
   // Launches run through streams, for many members at once.
   void run(const Launch&, const Instr*, DType, void* const*, int64_t, int64_t, void*, KernelFault&) const final;
 

@@ -95,17 +95,20 @@ void emit_conv(Emitter& e, NodeId id) {
   // A tiny one costs more to reorder than it gains.
   const bool there = (a && e.lanes_of(n.inputs[0]) > 0) || (b && e.lanes_of(n.inputs[1]) > 0);
   const int64_t lanes = there || work >= kLeastLanesWork ? e.backend.image_lanes(images, e.real) : 0;
-  const auto operand_view = [&](NodeId input, bool is_images) {
-    return lanes > 0 && is_images ? e.in_lanes(input, lanes) : e.dense(input);
+  const bool channels = e.backend.channels_outermost();
+  const auto weights = [&](NodeId input) { return e.dense(input); };
+  const auto images_in = [&](NodeId input) {
+    return lanes > 0 ? e.in_lanes(input, lanes) : channels ? e.whole_planes(input) : e.dense(input);
   };
-  View first = operand_view(n.inputs[0], a);
-  const View second = operand_view(n.inputs[1], b);
+  const auto images_out = [&](NodeId input) { return channels ? e.channels_outermost(input) : images_in(input); };
+  View first = a ? images_in(n.inputs[0]) : weights(n.inputs[0]);
+  const View second = b ? images_out(n.inputs[1]) : weights(n.inputs[1]);
   if (code == LaunchCode::conv2d_input && lanes > 0 && conv.groups == 1 && out >= kManySources)
     first = with_outputs_inside(e, id, first);
   Launch l = e.begin(code, id, e.varies[id], {images, in, conv.h, conv.w, out, conv.out_h(), conv.out_w()});
   std::copy(n.attrs.ints.begin(), n.attrs.ints.end(), l.ints);
   l.ints[kLanesInt] = lanes;
-  const View result = e.target(id, weight ? 0 : lanes);
+  const View result = channels && !weight ? e.channel_target(id) : e.target(id, weight ? 0 : lanes);
   const int64_t parts = weight ? e.backend.partial_results(l) : 1;
   const View partial = parts > 1 ? e.new_value({parts, element_count(n.shape)}, false, e.varies[id]) : result;
   if (parts > 1) l.ints[kPartsInt] = parts;

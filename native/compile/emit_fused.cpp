@@ -15,19 +15,28 @@ void copy_attributes(Launch& l, const Node& n) {
 void emit_batch_norm(Emitter& e, NodeId id, LaunchCode code, unsigned whole) {
   const Node& n = e.graph[id];
   int64_t lanes = 0;
-  for (size_t i = 0; i < n.inputs.size(); ++i)
-    if (whole >> i & 1) lanes = std::max(lanes, e.lanes_of(n.inputs[i]));
+  bool channels = false;
+  for (size_t i = 0; i < n.inputs.size(); ++i) {
+    if (!(whole >> i & 1)) continue;
+    lanes = std::max(lanes, e.lanes_of(n.inputs[i]));
+    channels = channels || e.has_channels_outermost(n.inputs[i]);
+  }
   std::vector<View> inputs;
   for (size_t i = 0; i < n.inputs.size(); ++i) {
     const NodeId input = n.inputs[i];
-    inputs.push_back(!(whole >> i & 1) ? e.readable(input) : lanes > 0 ? e.in_lanes(input, lanes) : e.dense(input));
+    inputs.push_back(!(whole >> i & 1) ? e.readable(input)
+                     : lanes > 0       ? e.in_lanes(input, lanes)
+                     : channels        ? e.channels_outermost(input)
+                                       : e.dense(input));
   }
   const Shape& s = e.graph.shape(n.inputs[0]);
-  const int64_t outer = lanes > 0 ? set_count(s[0], lanes) : s[0];
   const bool per_channel = code == LaunchCode::batch_statistics || code == LaunchCode::batch_norm_backward_sums;
   const int64_t pixels = element_count(s) / (s[0] * s[1]);
-  Launch l = e.begin(code, id, e.varies[id], {outer, s[1], pixels * std::max<int64_t>(1, lanes)});
-  Emitter::operand(l, e.target(id, per_channel ? 0 : lanes));
+  Shape space{s[0], s[1], pixels};
+  if (lanes > 0) space = {set_count(s[0], lanes), s[1], pixels * lanes};
+  if (channels) space = {1, s[1], s[0] * pixels};
+  Launch l = e.begin(code, id, e.varies[id], space);
+  Emitter::operand(l, per_channel ? e.target(id) : channels ? e.channel_target(id) : e.target(id, lanes));
   for (const View& v : inputs) Emitter::operand(l, v);
   copy_attributes(l, n);
   l.ints[kLanesInt] = lanes;

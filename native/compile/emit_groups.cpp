@@ -15,6 +15,18 @@ int64_t lanes_of_group(Emitter& e, const std::vector<NodeId>& members, NodeId re
   return lanes;
 }
 
+// Whether such a launch should walk (N,C,H,W) with the channel outermost.
+bool walks_channels(Emitter& e, const std::vector<NodeId>& members, NodeId result) {
+  const Shape& shape = e.graph.shape(result);
+  const auto counts = [&](NodeId id) { return e.has_channels_outermost(id) && e.graph.shape(id) == shape; };
+  if (counts(result)) return true;
+  for (NodeId id : members)
+    for (NodeId i : e.graph[id].inputs)
+      if (counts(i)) return true;
+  return false;
+}
+const std::vector<int64_t> kChannelAxes{1, 0, 2, 3};
+
 // How a launch sees what its group reads: along `axes`, or as it is; in lanes, all sets or a slice of them; or behind a
 // matrix product, which is register 0, in that one's shape.
 struct Reading {
@@ -165,6 +177,14 @@ void emit_map(Emitter& e, NodeId id) {
   if (product != e.groups.products.end() && e.backend.maps_behind_products() &&
       emit_behind_product(e, id, members, product->second))
     return;
+  if (walks_channels(e, members, id)) {
+    const View to = e.channel_target(id);
+    Launch l = e.begin(LaunchCode::map, id, e.varies[id], permuted(to, kChannelAxes).shape);
+    Emitter::operand(l, to, kChannelAxes);
+    emit_group(e, l, members, id, {.axes = &kChannelAxes});
+    collapse(l);
+    return e.finish(l);
+  }
   const int64_t lanes = lanes_of_group(e, members, id);
   const View to = e.target(id, lanes);
   const View out = lanes > 0 ? split(to, lanes) : to;
@@ -184,7 +204,7 @@ struct ReducedAxes {
   int32_t kept;
   bool images;  // whether images are joined
 };
-ReducedAxes reduced_axes(const Node& n, size_t rank, int64_t lanes) {
+ReducedAxes reduced_axes(const Node& n, size_t rank, int64_t lanes, bool channels) {
   std::vector<bool> reduced(rank);
   for (int64_t axis : n.attrs.ints) reduced[axis] = true;
   std::vector<int64_t> all;
@@ -197,7 +217,7 @@ ReducedAxes reduced_axes(const Node& n, size_t rank, int64_t lanes) {
   ReducedAxes axes{};
   axes.images = rank > 0 && reduced[0];
   for (int pass = 0; pass < 2; ++pass) {
-    for (int64_t d : all)
+    for (int64_t d : pass == 1 && channels ? kChannelAxes : all)
       if (reduced[d] == (pass == 1)) axes.order.push_back(d);
   }
   axes.kept = static_cast<int32_t>(std::count(reduced.begin(), reduced.end(), false));
@@ -260,7 +280,8 @@ void emit_reduce(Emitter& e, NodeId id) {
   const std::vector<NodeId> members = found == e.groups.members.end() ? std::vector<NodeId>{} : found->second;
   const int64_t lanes = n.op == Op::argmax ? 0 : lanes_of_group(e, members, n.inputs[0]);
   const Shape& full = e.graph.shape(n.inputs[0]);
-  const ReducedAxes axes = reduced_axes(n, full.size(), lanes);
+  const bool channels = n.op != Op::argmax && walks_channels(e, members, n.inputs[0]);
+  const ReducedAxes axes = reduced_axes(n, full.size(), lanes, channels);
   const View to = e.target(id);
   if (lanes == 0) {
     emit_reduction(e, id, to, full, axes, members, {.axes = &axes.order});

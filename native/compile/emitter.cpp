@@ -49,6 +49,30 @@ View Emitter::in_lanes(NodeId id, int64_t lanes) {
   return lane_copies_[id] = copy;
 }
 
+View Emitter::channel_target(NodeId id) {
+  const Shape& shape = graph[id].shape;
+  View view = new_value(shape, false, varies[id]);
+  view.strides = channel_strides(shape);
+  channel_values_.insert(id);
+  return views_[id] = view;
+}
+
+View Emitter::channels_outermost(NodeId id) {
+  const View source = view(id);
+  if (source.buffer >= 0 && has_strides(source, channel_strides(source.shape))) return source;
+  const auto found = channel_copies_.find(id);
+  if (found != channel_copies_.end()) return found->second;
+  View to = new_value(source.shape, false, source.varies);
+  to.strides = channel_strides(to.shape);
+  copy(id, to, source);
+  return channel_copies_[id] = to;
+}
+
+View Emitter::whole_planes(NodeId id) {
+  const View& v = view(id);
+  return v.buffer >= 0 && has_whole_planes(v) ? v : channels_outermost(id);
+}
+
 View Emitter::split_view(NodeId id, int64_t lanes) {
   if (lanes_of(id) == lanes) return split(views_.at(id), lanes);
   const View& plain = view(id);

@@ -1,6 +1,7 @@
 // Emitter: where the values of nodes live, how they are read, and the launches made so far.
 #pragma once
 #include <map>
+#include <set>
 
 #include "compile/lowering.h"
 #include "compile/view.h"
@@ -33,6 +34,14 @@ class Emitter {
   int64_t lanes_of(NodeId id) const;
   // The value of `id` in lanes: itself, or a copy made once.
   View in_lanes(NodeId id, int64_t lanes);
+  // As target, for images with the channel outermost.
+  View channel_target(NodeId id);
+  // Whether node `id` was computed so.
+  bool has_channels_outermost(NodeId id) const { return channel_values_.count(id) > 0; }
+  // The value of `id` with the channel outermost: itself, or a copy made once.
+  View channels_outermost(NodeId id);
+  // The value of `id` (N,C,H,W), each (H,W) row-major without gaps: itself, or a copy made once.
+  View whole_planes(NodeId id);
   // The value of `id` for a launch over (sets,C,H,W,lanes). Whole tensors come in lanes, broadcasts as they are.
   View split_view(NodeId id, int64_t lanes);
 
@@ -59,7 +68,8 @@ class Emitter {
 
   const std::vector<bool>& slot_varies_;
   std::map<NodeId, std::vector<Output>> places_;
-  std::map<NodeId, View> views_, copies_, lane_copies_;
+  std::map<NodeId, View> views_, copies_, lane_copies_, channel_copies_;
+  std::set<NodeId> channel_values_;
   Lowered out_;
 };
 

@@ -13,11 +13,18 @@ Shape dense_strides(const Shape& shape) {
   return strides;
 }
 
-bool is_dense(const View& view) {
-  const Shape dense = dense_strides(view.shape);
-  for (size_t i = 0; i < dense.size(); ++i)
-    if (view.shape[i] != 1 && view.strides[i] != dense[i]) return false;
+Shape channel_strides(const Shape& s) { return {s[2] * s[3], s[0] * s[2] * s[3], s[3], 1}; }
+
+bool has_strides(const View& view, const Shape& strides) {
+  for (size_t i = 0; i < strides.size(); ++i)
+    if (view.shape[i] != 1 && view.strides[i] != strides[i]) return false;
   return true;
+}
+
+bool is_dense(const View& view) { return has_strides(view, dense_strides(view.shape)); }
+
+bool has_whole_planes(const View& view) {
+  return has_strides(view, {view.strides[0], view.strides[1], view.shape[3], 1});
 }
 
 View permuted(const View& view, const std::vector<int64_t>& order) {

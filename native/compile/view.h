@@ -19,7 +19,12 @@ struct View {
 };
 
 Shape dense_strides(const Shape& shape);
-bool is_dense(const View& view);  // row-major without gaps
+// Of (N,C,H,W) with the channel outermost in memory, [C][N][H][W]: all pixels of a channel are one row of a matrix.
+Shape channel_strides(const Shape& images);
+bool is_dense(const View& view);                           // row-major without gaps
+bool has_strides(const View& view, const Shape& strides);  // but for axes of size 1
+// Whether every (H,W) of (N,C,H,W) is row-major without gaps.
+bool has_whole_planes(const View& view);
 
 View permuted(const View& view, const std::vector<int64_t>& order);
 View expanded(const View& view, const Shape& shape);

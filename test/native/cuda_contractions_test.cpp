@@ -18,8 +18,9 @@ struct Convolutions {
   std::vector<NodeId> nodes;
   std::vector<int> varying;
 
-  // attrs: stride, padding, dilation, groups, size of x, kernel.
-  Convolutions(const std::vector<int64_t>& attrs, int64_t images, int64_t channels, int64_t outputs, int which) {
+  // attrs: stride, padding, dilation, groups, size of x, kernel. Images come with the channel outermost, or as written.
+  Convolutions(const std::vector<int64_t>& attrs, int64_t images, int64_t channels, int64_t outputs, int which,
+               bool channels_outermost = false) {
     const ConvAttrs conv = ConvAttrs::from(attrs.data());
     const Shape xs{images, channels, attrs[7], attrs[8]}, ws{outputs, channels / attrs[6], attrs[9], attrs[10]},
         ys{images, outputs, conv.out_h(), conv.out_w()};
@@ -27,7 +28,9 @@ struct Convolutions {
     for (const Shape& shape : {xs, ws, ys}) {
       const int slot = g.add_slot("s" + std::to_string(leaf.size()), Kind::real, element_count(shape));
       if (which >> slot & 1) varying.push_back(slot);
-      leaf.push_back(g.leaf(slot, 0, shape));
+      const bool turned = channels_outermost && slot != 1;
+      const NodeId node = g.leaf(slot, 0, turned ? Shape{shape[1], shape[0], shape[2], shape[3]} : shape);
+      leaf.push_back(turned ? g.add(Op::permute, {node}, {{1, 0, 2, 3}, {}}) : node);
     }
     nodes = {g.add(Op::conv2d, {leaf[0], leaf[1]}, {attrs, {}}),
              g.add(Op::conv2d_input, {leaf[1], leaf[2]}, {attrs, {}}),
@@ -61,6 +64,7 @@ TEST(cuda_convolutions_of_members) {
     for (int which = 0; which < 8; ++which) {
       Convolutions({2, 1, 1, 2, 1, 1, 2, 9, 7, 3, 5}, 3, 4, 6, which).compare();
       Convolutions({1, 2, 1, 1, 1, 1, 1, 6, 7, 3, 3}, 2, 3, 5, which).compare();
+      Convolutions({2, 1, 1, 2, 1, 1, 2, 9, 7, 3, 5}, 3, 4, 6, which, true).compare();
     }
   }
 }
@@ -74,16 +78,25 @@ TEST(cuda_convolutions_over_columns) {
                                               {3, 2, 1, 0, 1, 2, 3, 8, 9, 2, 3}};
   for (const auto& attrs : all) {
     const ConvAttrs conv = ConvAttrs::from(attrs.data());
-    const int64_t image = (6 * attrs[9] * attrs[10] + 12) * conv.out_h() * conv.out_w() * 4;
+    const int64_t image = 6 * attrs[9] * attrs[10] * conv.out_h() * conv.out_w() * 4;
     for (const int64_t images : {1, 2, 3, 7}) {
       const Forced forced(cuda::Way::columns, images * image);  // half as many in float64
       const int64_t before = cuda_on_host::products_run();
-      Convolutions(attrs, 7, 6, 12, 7).compare();
+      Convolutions(attrs, 7, 6, 12, 7, images % 2 == 0).compare();
       // Three launches in three runs, for one member and for three: as many products, since all members are in each.
       const int64_t chunks = (7 + images - 1) / images, twice = images == 1 ? 0 : (7 + images / 2 - 1) / (images / 2);
       CHECK(cuda_on_host::products_run() - before == 3 * 3 * 2 * attrs[6] * (chunks + twice));
     }
   }
+}
+
+// A 1x1 convolution that skips no pixel is one product for each group, in no room at all: its images are the columns.
+TEST(cuda_convolutions_of_single_pixels) {
+  const Forced forced(cuda::Way::columns, 1);
+  const int64_t before = cuda_on_host::products_run();
+  Convolutions({1, 1, 0, 0, 1, 1, 3, 5, 4, 1, 1}, 7, 6, 12, 7, true).compare();
+  Convolutions({1, 1, 0, 0, 1, 1, 1, 5, 4, 1, 1}, 1, 6, 5, 7).compare();
+  CHECK(cuda_on_host::products_run() - before == 3 * 3 * 2 * 2 * (3 + 1));
 }
 
 // Of a precision, the columns' product keeps what a matrix product does.

@@ -2,6 +2,7 @@
 #include "backend/cuda/columns.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "backend/cuda/cut.h"
 #include "backend/cuda/enqueue.h"
@@ -24,6 +25,15 @@ Roles roles_of(LaunchCode code) {
     default:
       return {1, 0, 2};
   }
+}
+
+// Whether the images that go in, or their gradient, are the columns.
+bool shows_every_pixel(const Launch& l) {
+  const int64_t* ints = l.ints;
+  const bool each = ints[0] == 1 && ints[1] == 1 && ints[2] == 0 && ints[3] == 0 && ints[9] == 1 && ints[10] == 1;
+  const int64_t* strides = l.operands[roles_of(l.code).x].strides;
+  const int64_t plane = l.shape[2] * l.shape[3];
+  return each && (l.shape[0] == 1 || strides[0] == plane) && (l.shape[1] == 1 || strides[1] == l.shape[0] * plane);
 }
 
 class ColumnsProduct {
@@ -50,27 +60,31 @@ class ColumnsProduct {
   }
 
  private:
-  // What lies in scratch is there once for all members where the operand that it is made of is.
+  // What is made of an operand is there once for all members where that operand is.
   struct Place {
     char* data;
     int64_t member_bytes;
   };
-  Place columns() const { return scratch(role_.x, 0); }
-  Place rows() const {
-    // The rows of one image are that image.
-    if (images_ == 1) return images(role_.y, l_.shape[4] * l_.shape[5] * l_.shape[6]);
-    return scratch(role_.y, cut_.rows_at);
+  // A matrix of rows `lead` elements apart.
+  struct Rows {
+    Place place;
+    int64_t lead;
+  };
+  bool moves() const { return cut_.scratch_bytes > 0; }
+  Place scratch() const {
+    return {static_cast<char*>(given_.scratch), given_.member_bytes[role_.x] == 0 ? 0 : l_.scratch_bytes};
   }
-  Place scratch(int of, int64_t at) const {
-    return {static_cast<char*>(given_.scratch) + at, given_.member_bytes[of] == 0 ? 0 : l_.scratch_bytes};
+  Place images(int operand) const {
+    const int64_t apart = l_.operands[operand].strides[0] * element_;
+    return {static_cast<char*>(given_.pointers[operand]) + first_ * apart, given_.member_bytes[operand]};
   }
-  Place images(int operand, int64_t size) const {
-    return {static_cast<char*>(given_.pointers[operand]) + first_ * size * element_, given_.member_bytes[operand]};
+  Rows rows_of(int operand) const { return {images(operand), l_.operands[operand].strides[1]}; }
+  Rows columns() const { return moves() ? Rows{scratch(), pixels()} : rows_of(role_.x); }
+  Rows weights() const {
+    return {{static_cast<char*>(given_.pointers[role_.w]), given_.member_bytes[role_.w]}, group_depth_};
   }
-  Place inputs() const { return images(role_.x, l_.shape[1] * l_.shape[2] * l_.shape[3]); }
-  Place outputs() const { return images(role_.y, l_.shape[4] * l_.shape[5] * l_.shape[6]); }
-  Place weights() const { return {static_cast<char*>(given_.pointers[role_.w]), given_.member_bytes[role_.w]}; }
 
+  // The kernels find how the images lie in the operand that they are in this launch, too.
   cudaError_t move(ColumnsMove what, Place to, Place from, int64_t groups) {
     Task task = task_of(given_);
     task.shape[0] = images_;
@@ -84,48 +98,43 @@ class ColumnsProduct {
     return cudaLaunchKernel(columns_kernel(what, given_.real), grid, dim3(kThreads), arguments, 0, stream_);
   }
   cudaError_t gather_columns() {
-    return move(ColumnsMove::gather, columns(), inputs(), l_.shape[1] * divide_up(pixels(), kThreads));
+    return move(ColumnsMove::gather, scratch(), images(role_.x), l_.shape[1] * divide_up(pixels(), kThreads));
   }
   cudaError_t add_columns() {
-    return move(ColumnsMove::add, inputs(), columns(),
+    return move(ColumnsMove::add, images(role_.x), scratch(),
                 divide_up(images_ * l_.shape[1] * l_.shape[2] * l_.shape[3], kThreads));
-  }
-  cudaError_t move_rows(ColumnsMove what, Place to, Place from) {
-    return images_ == 1 ? cudaSuccess : move(what, to, from, divide_up(l_.shape[4] * pixels(), kThreads));
   }
 
   int64_t pixels() const { return images_ * l_.shape[5] * l_.shape[6]; }
-  // One group's part of a matrix with `size` elements of each.
-  Matrices part(Place place, bool transposed, int64_t lead, int64_t group, int64_t size) const {
-    return {place.data + group * size * element_, transposed, lead, place.member_bytes / element_};
+  // The part of a group that has so many rows.
+  Matrices part(const Rows& all, int64_t rows, bool transposed) const {
+    return {all.place.data + group_ * rows * all.lead * element_, transposed, all.lead,
+            all.place.member_bytes / element_};
   }
-  cudaError_t multiply(int64_t group) {
+  cudaError_t multiply() {
     const int64_t n = pixels(), k = group_depth_, o = group_outputs_;
-    const auto columns_of = [&](bool t) { return part(columns(), t, n, group, k * n); };
-    const auto rows_of = [&](bool t) { return part(rows(), t, n, group, o * n); };
-    const auto weights_of = [&](bool t) { return part(weights(), t, k, group, o * k); };
+    const auto inputs = [&](bool t) { return part(columns(), k, t); };
+    const auto outputs = [&] { return part(rows_of(role_.y), o, false); };
+    const auto factors = [&](bool t) { return part(weights(), o, t); };
     MatrixProduct p;
     switch (l_.code) {
       case LaunchCode::conv2d:
-        p = {o, n, k, given_.members, weights_of(false), columns_of(false), rows_of(false), false};
+        p = {o, n, k, given_.members, factors(false), inputs(false), outputs(), false};
         break;
       case LaunchCode::conv2d_input:
-        p = {k, n, o, given_.members, weights_of(true), rows_of(false), columns_of(false), false};
+        p = {k, n, o, given_.members, factors(true), outputs(), inputs(false), false};
         break;
       default:  // chunks are added up in their order
-        p = {o, k, n, given_.members, rows_of(false), columns_of(true), weights_of(false), first_ > 0};
+        p = {o, k, n, given_.members, outputs(), inputs(true), factors(false), first_ > 0};
     }
     return products_.multiply(p, given_.real, l_.precision);
   }
 
   cudaError_t chunk() {
-    cudaError_t error = cudaSuccess;
-    const bool forward = l_.code == LaunchCode::conv2d, input = l_.code == LaunchCode::conv2d_input;
-    if (!input) error = gather_columns();
-    if (error == cudaSuccess && !forward) error = move_rows(ColumnsMove::to_rows, rows(), outputs());
-    for (int64_t group = 0; group < l_.ints[6] && error == cudaSuccess; ++group) error = multiply(group);
-    if (error == cudaSuccess && forward) error = move_rows(ColumnsMove::from_rows, outputs(), rows());
-    if (error == cudaSuccess && input) error = add_columns();
+    const bool input = l_.code == LaunchCode::conv2d_input;
+    cudaError_t error = moves() && !input ? gather_columns() : cudaSuccess;
+    for (group_ = 0; group_ < l_.ints[6] && error == cudaSuccess; ++group_) error = multiply();
+    if (error == cudaSuccess && moves() && input) error = add_columns();
     return error;
   }
 
@@ -138,20 +147,26 @@ class ColumnsProduct {
   const ImageCut cut_;
   const int64_t group_depth_, group_outputs_;
   int64_t first_ = 0, images_ = 0;  // of the chunk
+  int64_t group_ = 0;
 };
 
 }  // namespace
 
 ImageCut cut_images(const Launch& l, int64_t element_bytes) {
-  const int64_t pixels = l.shape[5] * l.shape[6], depth = l.shape[1] * l.ints[9] * l.ints[10], outputs = l.shape[4];
-  const int64_t image_bytes = (depth + outputs) * pixels * element_bytes, count = l.shape[0];
+  const int64_t pixels = l.shape[5] * l.shape[6], depth = l.shape[1] * l.ints[9] * l.ints[10];
+  const int64_t image_bytes = depth * pixels * element_bytes, count = l.shape[0];
   ImageCut cut;
-  if (count == 0 || image_bytes == 0 || depth == 0 || image_bytes > columns_bytes()) return cut;
+  if (count == 0 || image_bytes == 0 || count * pixels > std::numeric_limits<int>::max()) return cut;
+  if (shows_every_pixel(l)) {
+    cut.images = count;
+    cut.chunks = 1;
+    return cut;
+  }
+  if (image_bytes > columns_bytes()) return cut;
   cut.chunks = divide_up(count, columns_bytes() / image_bytes);
   cut.images = divide_up(count, cut.chunks);
   cut.chunks = divide_up(count, cut.images);
-  cut.rows_at = divide_up(cut.images * depth * pixels * element_bytes, 64) * 64;
-  cut.scratch_bytes = cut.rows_at + divide_up(cut.images * outputs * pixels * element_bytes, 64) * 64;
+  cut.scratch_bytes = divide_up(cut.images * image_bytes, 64) * 64;
   return cut;
 }
 

@@ -46,10 +46,11 @@ double library_rate(const Launch& l, DType real) {
                                           : kRates.library_bf16;
 }
 
-// Columns and the images as rows are each written once and read once, whichever of them comes first.
+// Columns are written once and read once, whichever comes first.
 bool columns_are_faster(const Launch& l, DType real, const ImageCut& cut) {
   const double tiles = kRates.tiles / (real == DType::f64 ? kDoubleIsSlower : 1);
-  const double launches = static_cast<double>(cut.chunks * (2 + l.ints[6]) - 1);
+  const int64_t moves = cut.scratch_bytes > 0 ? 1 : 0;
+  const double launches = static_cast<double>(cut.chunks * (moves + l.ints[6]) - 1);
   const double moved = 2 * static_cast<double>(cut.chunks * cut.scratch_bytes);
   return flops_of(l) / library_rate(l, real) + moved / kRates.bytes + launches * kRates.launch < flops_of(l) / tiles;
 }

@@ -1,5 +1,4 @@
-// Columns: images as the matrices of columns.h, and back. `columns` (C * KH * KW, N * OH * OW), `rows` (O, N * OH *
-// OW).
+// Columns: images as the matrices of columns.h, and back. `columns` (C * KH * KW, N * OH * OW).
 #include "backend/cuda/kernels/convolution.h"
 #include "backend/cuda/kernels/index.h"
 #include "backend/cuda/kernels/table.h"
@@ -19,7 +18,8 @@ __global__ void gather_columns(PTMZ_TASK) {
   if (column >= count) return;
   const int32_t image = column / plane, pixel = column % plane;
   const int32_t top = pixel / s.ow * s.stride_h - s.pad_h, left = pixel % s.ow * s.stride_w - s.pad_w;
-  const T* x = base_of<const T>(task, 1) + (static_cast<int64_t>(image) * s.c + channel) * s.h * s.w;
+  const Planes planes(task, 1);
+  const T* x = base_of<const T>(task, 1) + image * planes.image + channel * planes.channel;
   T* to = base_of<T>(task, 0) + static_cast<int64_t>(channel) * s.taps * count + column;
   for (int32_t i = 0; i < s.kh; ++i)
     for (int32_t j = 0; j < s.kw; ++j, to += count) {
@@ -37,8 +37,9 @@ __global__ void add_columns(PTMZ_TASK) {
   const int64_t index = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (index >= static_cast<int64_t>(s.n) * s.c * s.h * s.w) return;
   const int32_t pixel = static_cast<int32_t>(index % (s.h * s.w)), rest = static_cast<int32_t>(index / (s.h * s.w));
+  const int32_t image = rest % s.n, channel = rest / s.n;
   const int32_t bottom = pixel / s.w + s.pad_h, right = pixel % s.w + s.pad_w;
-  const T* from = base_of<const T>(task, 1) + static_cast<int64_t>(rest % s.c) * s.taps * count + rest / s.c * plane;
+  const T* from = base_of<const T>(task, 1) + static_cast<int64_t>(channel) * s.taps * count + image * plane;
   T sum = 0;
   for (int32_t i = 0; i < s.kh; ++i)
     for (int32_t j = 0; j < s.kw; ++j, from += count) {
@@ -47,33 +48,13 @@ __global__ void add_columns(PTMZ_TASK) {
       if (above < 0 || before < 0 || row >= s.oh || column >= s.ow) continue;
       if (row * s.stride_h == above && column * s.stride_w == before) sum += from[row * s.ow + column];
     }
-  base_of<T>(task, 0)[index] = sum;
-}
-
-// (N,O,OH,OW) to rows (O,N,OH,OW), or back.
-template <typename T, bool to_rows>
-__global__ void move_rows(PTMZ_TASK) {
-  const Sizes s(task);
-  const int32_t plane = s.oh * s.ow;
-  const int64_t index = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  const int32_t rest = static_cast<int32_t>(index / plane), image = rest / s.o, channel = rest % s.o;
-  if (image >= s.n) return;
-  const int64_t row = (static_cast<int64_t>(channel) * s.n + image) * plane + index % plane;
-  base_of<T>(task, 0)[to_rows ? row : index] = base_of<const T>(task, 1)[to_rows ? index : row];
+  const Planes planes(task, 0);
+  base_of<T>(task, 0)[image * planes.image + channel * planes.channel + pixel] = sum;
 }
 
 template <typename T>
 Kernel kernel_of(ColumnsMove what) {
-  switch (what) {
-    case ColumnsMove::gather:
-      return gather_columns<T>;
-    case ColumnsMove::add:
-      return add_columns<T>;
-    case ColumnsMove::to_rows:
-      return move_rows<T, true>;
-    default:
-      return move_rows<T, false>;
-  }
+  return what == ColumnsMove::gather ? gather_columns<T> : add_columns<T>;
 }
 
 }  // namespace

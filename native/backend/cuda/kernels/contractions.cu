@@ -61,17 +61,18 @@ struct Matmul {
 template <typename T>
 struct ConvForward {
   const Sizes s;
+  const Planes from, to;
   int64_t rows, columns, depth;
   const T *x, *w;
   T* y;
 
-  __device__ ConvForward(const Task& task, int64_t group) : s(task) {
+  __device__ ConvForward(const Task& task, int64_t group) : s(task), from(task, 1), to(task, 0) {
     rows = s.group_o;
     columns = static_cast<int64_t>(s.n) * s.oh * s.ow;
     depth = static_cast<int64_t>(s.group_c) * s.taps;
-    x = base_of<const T>(task, 1) + group * s.group_c * s.h * s.w;
+    x = base_of<const T>(task, 1) + group * s.group_c * from.channel;
     w = base_of<const T>(task, 2) + group * s.group_o * depth;
-    y = base_of<T>(task, 0) + group * s.group_o * s.oh * s.ow;
+    y = base_of<T>(task, 0) + group * s.group_o * to.channel;
   }
   __device__ bool a_depth_is_inner() const { return true; }
   __device__ bool b_depth_is_inner() const { return false; }
@@ -81,18 +82,18 @@ struct ConvForward {
   }
   __device__ Column column_at(int64_t j) const {
     const int32_t pixel = static_cast<int32_t>(j % (s.oh * s.ow));
-    const int64_t image = j / (s.oh * s.ow) * s.c * s.h * s.w;
+    const int64_t image = j / (s.oh * s.ow) * from.image;
     return {image, pixel / s.ow * s.stride_h - s.pad_h, pixel % s.ow * s.stride_w - s.pad_w, true};
   }
   __device__ T load_a(int64_t row, const Depth& k) const { return w[row * depth + k.a]; }
   __device__ T load_b(const Depth& k, const Column& j) const {
     const int32_t row = j.i + k.i, column = j.j + k.j;
     if (row < 0 || row >= s.h || column < 0 || column >= s.w) return 0;
-    return x[j.at + (static_cast<int64_t>(k.k) * s.h + row) * s.w + column];
+    return x[j.at + k.k * from.channel + static_cast<int64_t>(row) * s.w + column];
   }
   __device__ T* place(int64_t row, int64_t column) const {
     const int64_t plane = static_cast<int64_t>(s.oh) * s.ow;
-    return y + column / plane * s.o * plane + row * plane + column % plane;
+    return y + column / plane * to.image + row * to.channel + column % plane;
   }
 };
 
@@ -100,17 +101,18 @@ struct ConvForward {
 template <typename T>
 struct ConvInput {
   const Sizes s;
+  const Planes from, to;
   int64_t rows, columns, depth;
   const T *w, *y;
   T* x;
 
-  __device__ ConvInput(const Task& task, int64_t group) : s(task) {
+  __device__ ConvInput(const Task& task, int64_t group) : s(task), from(task, 2), to(task, 0) {
     rows = s.group_c;
     columns = static_cast<int64_t>(s.n) * s.h * s.w;
     depth = static_cast<int64_t>(s.group_o) * s.taps;
     w = base_of<const T>(task, 1) + group * s.group_o * s.group_c * s.taps;
-    y = base_of<const T>(task, 2) + group * s.group_o * s.oh * s.ow;
-    x = base_of<T>(task, 0) + group * s.group_c * s.h * s.w;
+    y = base_of<const T>(task, 2) + group * s.group_o * from.channel;
+    x = base_of<T>(task, 0) + group * s.group_c * to.channel;
   }
   __device__ bool a_depth_is_inner() const { return true; }
   __device__ bool b_depth_is_inner() const { return false; }
@@ -121,18 +123,18 @@ struct ConvInput {
   }
   __device__ Column column_at(int64_t j) const {
     const int32_t pixel = static_cast<int32_t>(j % (s.h * s.w));
-    return {j / (s.h * s.w) * s.o * s.oh * s.ow, pixel / s.w + s.pad_h, pixel % s.w + s.pad_w, true};
+    return {j / (s.h * s.w) * from.image, pixel / s.w + s.pad_h, pixel % s.w + s.pad_w, true};
   }
   __device__ T load_a(int64_t row, const Depth& k) const { return w[row * s.taps + k.a]; }
   __device__ T load_b(const Depth& k, const Column& j) const {
     const int32_t above = j.i - k.i, before = j.j - k.j, row = above / s.stride_h, column = before / s.stride_w;
     if (above < 0 || before < 0 || row >= s.oh || column >= s.ow) return 0;
     if (row * s.stride_h != above || column * s.stride_w != before) return 0;
-    return y[j.at + (static_cast<int64_t>(k.k) * s.oh + row) * s.ow + column];
+    return y[j.at + k.k * from.channel + static_cast<int64_t>(row) * s.ow + column];
   }
   __device__ T* place(int64_t row, int64_t column) const {
     const int64_t plane = static_cast<int64_t>(s.h) * s.w;
-    return x + column / plane * s.c * plane + row * plane + column % plane;
+    return x + column / plane * to.image + row * to.channel + column % plane;
   }
 };
 
@@ -140,34 +142,35 @@ struct ConvInput {
 template <typename T>
 struct ConvWeight {
   const Sizes s;
+  const Planes of_x, of_y;
   int64_t rows, columns, depth;
   const T *x, *y;
   T* w;
 
-  __device__ ConvWeight(const Task& task, int64_t group) : s(task) {
+  __device__ ConvWeight(const Task& task, int64_t group) : s(task), of_x(task, 1), of_y(task, 2) {
     rows = s.group_o;
     columns = static_cast<int64_t>(s.group_c) * s.taps;
     depth = static_cast<int64_t>(s.n) * s.oh * s.ow;
-    x = base_of<const T>(task, 1) + group * s.group_c * s.h * s.w;
-    y = base_of<const T>(task, 2) + group * s.group_o * s.oh * s.ow;
+    x = base_of<const T>(task, 1) + group * s.group_c * of_x.channel;
+    y = base_of<const T>(task, 2) + group * s.group_o * of_y.channel;
     w = base_of<T>(task, 0) + group * s.group_o * columns;
   }
   __device__ bool a_depth_is_inner() const { return true; }
   __device__ bool b_depth_is_inner() const { return true; }
   __device__ Depth depth_at(int64_t k) const {
     const int32_t plane = s.oh * s.ow, image = static_cast<int32_t>(k / plane), pixel = static_cast<int32_t>(k % plane);
-    return {static_cast<int64_t>(image) * s.o * plane + pixel, pixel / s.ow * s.stride_h - s.pad_h,
-            pixel % s.ow * s.stride_w - s.pad_w, image};
+    return {image * of_y.image + pixel, pixel / s.ow * s.stride_h - s.pad_h, pixel % s.ow * s.stride_w - s.pad_w,
+            image};
   }
   __device__ Column column_at(int64_t j) const {
     const int32_t channel = static_cast<int32_t>(j) / s.taps, tap = static_cast<int32_t>(j) % s.taps;
-    return {static_cast<int64_t>(channel) * s.h * s.w, tap / s.kw * s.dilation_h, tap % s.kw * s.dilation_w, true};
+    return {channel * of_x.channel, tap / s.kw * s.dilation_h, tap % s.kw * s.dilation_w, true};
   }
-  __device__ T load_a(int64_t row, const Depth& k) const { return y[row * s.oh * s.ow + k.a]; }
+  __device__ T load_a(int64_t row, const Depth& k) const { return y[row * of_y.channel + k.a]; }
   __device__ T load_b(const Depth& k, const Column& j) const {
     const int32_t row = k.i + j.i, column = k.j + j.j;
     if (row < 0 || row >= s.h || column < 0 || column >= s.w) return 0;
-    return x[static_cast<int64_t>(k.k) * s.c * s.h * s.w + j.at + static_cast<int64_t>(row) * s.w + column];
+    return x[k.k * of_x.image + j.at + static_cast<int64_t>(row) * s.w + column];
   }
   __device__ T* place(int64_t row, int64_t column) const { return w + row * columns + column; }
 };

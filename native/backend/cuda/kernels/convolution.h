@@ -4,7 +4,7 @@
 
 namespace ptmz::cuda {
 
-// x (N,C,H,W), w (O,C/groups,KH,KW), y (N,O,OH,OW), all dense; shape: N, C, H, W, O, OH, OW; ints: ConvAttrs.
+// x (N,C,H,W), w (O,C/groups,KH,KW) dense, y (N,O,OH,OW); shape: N, C, H, W, O, OH, OW; ints: ConvAttrs.
 struct Sizes {
   int32_t n, c, h, w, o, oh, ow, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, kh, kw;
   int32_t group_c, group_o, taps;
@@ -17,6 +17,14 @@ struct Sizes {
     dilation_w = attr(5), groups = attr(6), kh = attr(9), kw = attr(10);
     group_c = c / groups, group_o = o / groups, taps = kh * kw;
   }
+};
+
+// How far apart the images of an operand lie in memory, and the channels of one. The pixels of a channel are dense.
+struct Planes {
+  int64_t image, channel;
+
+  __device__ Planes(const Task& task, int operand)
+      : image(task.operands[operand].strides[0]), channel(task.operands[operand].strides[1]) {}
 };
 
 }  // namespace ptmz::cuda

@@ -15,12 +15,11 @@ namespace {
 // outside.
 struct ConvForward {
   const Sizes s;
-  int32_t inputs, outputs, from_plane, plane, width;
-  int64_t from_image, to_image;  // elements of all groups
+  const Planes from, to;
+  int32_t inputs, outputs, plane, width;
 
-  __device__ explicit ConvForward(const Task& task) : s(task) {
-    inputs = s.group_c, outputs = s.group_o, from_plane = s.h * s.w, plane = s.oh * s.ow, width = s.ow;
-    from_image = static_cast<int64_t>(s.c) * from_plane, to_image = static_cast<int64_t>(s.o) * plane;
+  __device__ explicit ConvForward(const Task& task) : s(task), from(task, 1), to(task, 0) {
+    inputs = s.group_c, outputs = s.group_o, plane = s.oh * s.ow, width = s.ow;
   }
   __device__ int64_t weight(int32_t output, int32_t input) const { return output * s.group_c + input; }
   __device__ int32_t source(int32_t row, int32_t column, int32_t i, int32_t j) const {
@@ -31,12 +30,11 @@ struct ConvForward {
 };
 struct ConvInput {
   const Sizes s;
-  int32_t inputs, outputs, from_plane, plane, width;
-  int64_t from_image, to_image;
+  const Planes from, to;
+  int32_t inputs, outputs, plane, width;
 
-  __device__ explicit ConvInput(const Task& task) : s(task) {
-    inputs = s.group_o, outputs = s.group_c, from_plane = s.oh * s.ow, plane = s.h * s.w, width = s.w;
-    from_image = static_cast<int64_t>(s.o) * from_plane, to_image = static_cast<int64_t>(s.c) * plane;
+  __device__ explicit ConvInput(const Task& task) : s(task), from(task, 2), to(task, 0) {
+    inputs = s.group_o, outputs = s.group_c, plane = s.h * s.w, width = s.w;
   }
   __device__ int64_t weight(int32_t output, int32_t input) const { return input * s.group_c + output; }
   __device__ int32_t source(int32_t row, int32_t column, int32_t i, int32_t j) const {
@@ -60,8 +58,8 @@ __global__ void __launch_bounds__(kNarrowThreads) narrow(PTMZ_TASK) {
   const int32_t first = static_cast<int32_t>(blockIdx.x / across % down) * OUTPUTS;
   const auto group = static_cast<int64_t>(blockIdx.x / across / down);
   const T* w = base_of<const T>(task, kForward ? 2 : 1) + group * p.inputs * p.outputs * p.s.taps;
-  const T* from = base_of<const T>(task, kForward ? 1 : 2) + group * p.inputs * p.from_plane;
-  T* to = base_of<T>(task, 0) + (group * p.outputs + first) * p.plane;
+  const T* from = base_of<const T>(task, kForward ? 1 : 2) + group * p.inputs * p.from.channel;
+  T* to = base_of<T>(task, 0) + (group * p.outputs + first) * p.to.channel;
 
   const int32_t depth = p.s.taps * p.inputs;
   for (int32_t e = static_cast<int32_t>(threadIdx.x); e < depth * OUTPUTS; e += kNarrowThreads) {
@@ -72,7 +70,7 @@ __global__ void __launch_bounds__(kNarrowThreads) narrow(PTMZ_TASK) {
   const int32_t index = static_cast<int32_t>(blockIdx.x % across * kNarrowThreads + threadIdx.x);
   if (index >= count) return;
   const int32_t image = index / p.plane, pixel = index % p.plane, row = pixel / p.width, column = pixel % p.width;
-  from += image * p.from_image;
+  from += image * p.from.image;
   T sum[OUTPUTS] = {};
   const T* factors = weights;
   for (int32_t i = 0; i < p.s.kh; ++i)
@@ -80,15 +78,15 @@ __global__ void __launch_bounds__(kNarrowThreads) narrow(PTMZ_TASK) {
       const int32_t at = p.source(row, column, i, j);
       if (at < 0) continue;
       for (int32_t input = 0; input < p.inputs; ++input) {
-        const T value = from[input * p.from_plane + at];
+        const T value = from[input * p.from.channel + at];
         PTMZ_UNROLL
         for (int o = 0; o < OUTPUTS; ++o) sum[o] += factors[input * OUTPUTS + o] * value;
       }
     }
-  to += image * p.to_image + pixel;
+  to += image * p.to.image + pixel;
   PTMZ_UNROLL
   for (int o = 0; o < OUTPUTS; ++o)
-    if (first + o < p.outputs) to[static_cast<int64_t>(o) * p.plane] = sum[o];
+    if (first + o < p.outputs) to[o * p.to.channel] = sum[o];
 }
 
 // ---- weights: w[o, c, kh, kw] = sum over (n, oh, ow) of y[n, o, oh, ow] x[n, c, ...]
@@ -100,6 +98,7 @@ __global__ void __launch_bounds__(kNarrowThreads) narrow_weight(PTMZ_TASK) {
   constexpr int kTaps = KERNEL * KERNEL, kSums = kTaps * OUTPUTS;
   PTMZ_DYNAMIC_SHARED(T, cells);  // (sums, threads)
   const Sizes s(task);
+  const Planes of_x(task, 1), of_y(task, 2);
   const int thread = static_cast<int>(threadIdx.x);
   const int32_t plane = s.oh * s.ow;
   const unsigned down = static_cast<unsigned>(s.group_o + OUTPUTS - 1) / OUTPUTS;
@@ -110,8 +109,8 @@ __global__ void __launch_bounds__(kNarrowThreads) narrow_weight(PTMZ_TASK) {
   block /= down;
   const int32_t input = static_cast<int32_t>(block % static_cast<unsigned>(s.group_c));
   const auto group = static_cast<int64_t>(block / static_cast<unsigned>(s.group_c));
-  const T* x = base_of<const T>(task, 1) + (group * s.group_c + input) * s.h * s.w;
-  const T* y = base_of<const T>(task, 2) + (group * s.group_o + first) * plane;
+  const T* x = base_of<const T>(task, 1) + (group * s.group_c + input) * of_x.channel;
+  const T* y = base_of<const T>(task, 2) + (group * s.group_o + first) * of_y.channel;
   const int32_t begin = static_cast<int32_t>(split * task.split_size), count = s.n * plane;
   const int32_t left = count - begin,
                 end = begin + (left < task.split_size ? left : static_cast<int32_t>(task.split_size));
@@ -120,11 +119,11 @@ __global__ void __launch_bounds__(kNarrowThreads) narrow_weight(PTMZ_TASK) {
   for (int32_t index = begin + thread; index < end; index += kNarrowThreads) {
     const int32_t image = index / plane, pixel = index % plane;
     const int32_t top = pixel / s.ow * s.stride_h - s.pad_h, before = pixel % s.ow * s.stride_w - s.pad_w;
-    const T* from = x + static_cast<int64_t>(image) * s.c * s.h * s.w;
-    const T* gradient = y + static_cast<int64_t>(image) * s.o * plane + pixel;
+    const T* from = x + image * of_x.image;
+    const T* gradient = y + image * of_y.image + pixel;
     T values[kTaps], slopes[OUTPUTS];
     PTMZ_UNROLL
-    for (int o = 0; o < OUTPUTS; ++o) slopes[o] = first + o < s.group_o ? gradient[o * plane] : T(0);
+    for (int o = 0; o < OUTPUTS; ++o) slopes[o] = first + o < s.group_o ? gradient[o * of_y.channel] : T(0);
     PTMZ_UNROLL
     for (int t = 0; t < kTaps; ++t) {
       const int32_t row = top + t / KERNEL * s.dilation_h, column = before + t % KERNEL * s.dilation_w;

@@ -38,7 +38,7 @@ inline constexpr int kNarrowThreads = 128;
 Kernel narrow_kernel(LaunchCode code, DType real, int outputs, int64_t kernel);
 
 // columns.cu: between images and the matrices of columns.h; operand 0 is written, 1 is read.
-enum class ColumnsMove { gather, add, to_rows, from_rows };
+enum class ColumnsMove { gather, add };
 Kernel columns_kernel(ColumnsMove what, DType real);
 
 // batch_norm.cu
