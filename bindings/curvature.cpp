@@ -1,6 +1,7 @@
 // Measures of curvature seen from JavaScript: hvp, hutchinson, eigenvalues and spectrum, each a job over programs and
 // vectors.
 #include "solver_arguments.h"
+#include "solvers/batch_runner.h"
 #include "solvers/eigenvalues.h"
 #include "solvers/hutchinson.h"
 #include "solvers/spectrum.h"
@@ -40,7 +41,7 @@ Napi::Value hvp_job(const Napi::CallbackInfo& info) {
     hessian_vector_product(options, *directions, *result, [&](double done) { context.progress({done}, done >= 1); });
     return [](Napi::Env env) -> Napi::Value { return env.Undefined(); };
   };
-  return start_job(info.Env(), std::move(work), borrowed->lock(), info[1]);
+  return start_job(info.Env(), std::move(work), borrowed->lock(), info[1], device_of(o.batch, o.tail));
 }
 
 // What the measures that draw directions have in common.
@@ -75,7 +76,7 @@ Napi::Value start_drawing(const Napi::CallbackInfo& info, const Napi::Object& ob
     check_labels(options.hessian.data, "data", classes);
     return measure(options, context);
   };
-  return start_job(info.Env(), std::move(work), borrowed->lock(), info[1]);
+  return start_job(info.Env(), std::move(work), borrowed->lock(), info[1], device_of(o.hessian.batch, o.hessian.tail));
 }
 
 // lists[i] as element i of an array of arrays.

@@ -16,16 +16,18 @@
 #include "convert.h"
 #include "environment.h"
 #include "errors.h"
+#include "runtime/device_arena.h"
 
 namespace ptmz {
 namespace {
 
 constexpr size_t kQueueLength = 64;
+constexpr int kJobsOfDevice = 4;
 constexpr auto kProgressInterval = std::chrono::milliseconds(33);
 constexpr auto kLongestExit = std::chrono::seconds(10);  // far longer than any launch
 
-// The jobs of the process that have not ended, in the order they get the device; the front one has it. Never destroyed:
-// a thread may outlive statics.
+// The jobs of the process that have not ended, in the order they were started. Never destroyed: a thread may outlive
+// statics.
 class Place;
 struct Line {
   std::mutex mutex;
@@ -47,9 +49,17 @@ struct Stop {
   }
 };
 
+// Jobs that run side by side on a device, whose small launches do not fill it. On the CPU it is one, which has all
+// cores.
+int jobs_at_once(const Device* device) {
+  if (device == nullptr) return 1;
+  const char* const text = std::getenv("PTMZ_CUDA_JOBS");
+  return text && *text ? std::max(1, std::atoi(text)) : kJobsOfDevice;
+}
+
 class Place {
  public:
-  explicit Place(Stop& stop) : stop_(stop) {
+  Place(Stop& stop, const Device* device) : stop_(stop), device_(device) {
     std::lock_guard lock(line().mutex);
     line().places.push_back(this);
   }
@@ -61,15 +71,37 @@ class Place {
   Place(const Place&) = delete;
   Place& operator=(const Place&) = delete;
 
-  void wait() {
+  // Until it is the job's turn; on which track of its device it is then.
+  int wait() {
     std::unique_lock lock(line().mutex);
-    line().moved.wait(lock, [&] { return stop_.flag || line().places.front() == this; });
+    line().moved.wait(lock, [&] { return stop_.flag || takes_track(); });
     if (stop_.flag) throw Error("ABORTED", "the job was stopped before it began");
+    return track_;
   }
   void stop() { stop_.flag = true; }  // with the line's mutex held
 
  private:
+  // The lowest free one, if all who came before for the same device have theirs.
+  bool takes_track() {
+    std::vector<bool> free(static_cast<size_t>(jobs_at_once(device_)), true);
+    for (const Place* place : line().places) {
+      if (place->device_ != device_) continue;
+      if (place == this) break;
+      if (place->track_ < 0) return false;
+    }
+    for (const Place* place : line().places)
+      if (place->device_ == device_ && place->track_ >= 0 && place->track_ < static_cast<int>(free.size()))
+        free[static_cast<size_t>(place->track_)] = false;
+    const auto found = std::find(free.begin(), free.end(), true);
+    if (found == free.end()) return false;
+    track_ = static_cast<int>(found - free.begin());
+    line().moved.notify_all();  // it may be the turn of the next one, too
+    return true;
+  }
+
   Stop& stop_;
+  const Device* const device_;  // null: the CPU
+  int track_ = -1;              // while it is not its turn
 };
 
 void stop_at_exit() {
@@ -85,9 +117,11 @@ struct Message {
 };
 
 struct Job {
+  explicit Job(const Device* on) : device(on) {}
+  const Device* const device;  // null: the CPU
   std::shared_ptr<Stop> stop = std::make_shared<Stop>();
   std::shared_ptr<JobRegistry> registry;
-  std::optional<Place> place{std::in_place, *stop};
+  std::optional<Place> place{std::in_place, *stop, device};
   Work work;
   std::vector<JobLock> locks;
   Finish finish;
@@ -117,7 +151,9 @@ void run(Job& job) {
     if (status == napi_ok) message.release();
   };
   try {
-    job.place->wait();
+    const int number = job.place->wait();
+    std::optional<DeviceTrack> track;
+    if (job.device) track.emplace(*job.device, number, job.stop->flag);
     JobContext context(job.stop->flag, report);
     job.finish = job.work(context);
   } catch (...) {
@@ -259,7 +295,8 @@ JobLock lock_exclusive(std::shared_ptr<std::atomic<bool>> busy, const std::strin
   return {busy.get(), [busy](void*) { *busy = false; }};
 }
 
-Napi::Object start_job(Napi::Env env, Work work, std::vector<JobLock> locks, Napi::Value on_progress) {
+Napi::Object start_job(Napi::Env env, Work work, std::vector<JobLock> locks, Napi::Value on_progress,
+                       const Device* device) {
   const bool reports = !on_progress.IsEmpty() && !on_progress.IsUndefined() && !on_progress.IsNull();
   if (reports && !on_progress.IsFunction()) bad_argument("onProgress", "a function", on_progress);
 
@@ -267,7 +304,7 @@ Napi::Object start_job(Napi::Env env, Work work, std::vector<JobLock> locks, Nap
   // any static that compiling its program has made.
   [[maybe_unused]] static const int registered = std::atexit(stop_at_exit);
 
-  auto job = std::make_unique<Job>();
+  auto job = std::make_unique<Job>(device);
   job->registry = Environment::of(env).jobs;
   job->work = std::move(work);
   job->locks = std::move(locks);

@@ -1,8 +1,10 @@
 // Job: long work on a native thread of its own, seen from JavaScript as { promise, cancel() }.
 //
 // Everything that takes more than a few milliseconds goes through start_job. What the caller can rely on:
-//   - `work` runs on its own thread (never libuv's pool), once it is the job's turn on the device: jobs of all
-//     environments of the process wait in the order they were started. A waiting job can be cancelled at once.
+//   - `work` runs on its own thread (never libuv's pool), once it is the job's turn on the CPU or on its device: jobs
+//   of
+//     all environments of the process begin in the order they were started, one at a time on the CPU, several on a
+//     device (PTMZ_CUDA_JOBS). A waiting job can be cancelled at once.
 //   - `work` polls context.stop every few milliseconds and throws Error("ABORTED", ...) when it is set. cancel(), the
 //     end of the environment (process.exit, worker.terminate) and a throwing progress callback set it.
 //   - `work` returns `finish`, which is called on the JavaScript thread to make the promise's value. An exception in
@@ -16,7 +18,7 @@
 //   return start_job(env, [=](JobContext& context) -> Finish {
 //     const RunStats stats = program->executor.run(..., {.stop = &context.stop});
 //     return [stats](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, stats.chunks); };
-//   }, std::move(locks), info[2]);
+//   }, std::move(locks), info[2], program->device);
 #pragma once
 #include <atomic>
 #include <chrono>
@@ -57,8 +59,10 @@ JobLock lock_read(std::shared_ptr<Vector> vector, const std::string& what);
 JobLock lock_write(std::shared_ptr<Vector> vector, const std::string& what);
 JobLock lock_exclusive(std::shared_ptr<std::atomic<bool>> busy, const std::string& what);
 
-// Starts `work`. `on_progress` is a function, or undefined or null for none; it is called with a number[].
-Napi::Object start_job(Napi::Env env, Work work, std::vector<JobLock> locks, Napi::Value on_progress);
+// Starts `work`, which is on `device` or, where that is null, on the CPU. `on_progress` is a function, or undefined or
+// null for none; it is called with a number[].
+Napi::Object start_job(Napi::Env env, Work work, std::vector<JobLock> locks, Napi::Value on_progress,
+                       const Device* device);
 
 // Asks every job that was started on this environment to stop; used by its clean-up hook.
 class JobRegistry;

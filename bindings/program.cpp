@@ -153,7 +153,7 @@ Napi::Value NativeProgram::run(const Napi::CallbackInfo& info) {
       return to_object(env, stats);
     };
   };
-  return start_job(info.Env(), work, std::move(locks), info.Env().Undefined());
+  return start_job(info.Env(), work, std::move(locks), info.Env().Undefined(), program.backend->device());
 }
 
 Napi::Value NativeProgram::dispose(const Napi::CallbackInfo& info) {

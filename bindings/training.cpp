@@ -1,5 +1,6 @@
 // Training and evaluation seen from JavaScript, each a job over programs and vectors.
 #include "solver_arguments.h"
+#include "solvers/batch_runner.h"
 
 namespace ptmz {
 
@@ -97,7 +98,7 @@ Napi::Value train_job(const Napi::CallbackInfo& info) {
       return value;
     };
   };
-  return start_job(info.Env(), std::move(work), borrowed->lock(), info[1]);
+  return start_job(info.Env(), std::move(work), borrowed->lock(), info[1], o.params->device());
 }
 
 Napi::Value evaluate_job(const Napi::CallbackInfo& info) {
@@ -125,7 +126,7 @@ Napi::Value evaluate_job(const Napi::CallbackInfo& info) {
       return value;
     };
   };
-  return start_job(info.Env(), std::move(work), borrowed->lock(), info[1]);
+  return start_job(info.Env(), std::move(work), borrowed->lock(), info[1], device_of(o.batch, o.tail));
 }
 
 }  // namespace

@@ -47,8 +47,8 @@ export interface ZooOptions {
 }
 
 /**
- * Trains and measures what is missing in `store`. Each cell uses all cores: jobs take turns on the device, so cells side
- * by side would gain nothing.
+ * Trains and measures what is missing in `store`. Each cell uses all cores, so on the CPU cells side by side would
+ * gain nothing.
  *
  * @throws PtmzError `INVALID_ARGUMENT` or `CUDA_UNAVAILABLE` for the device before any work; those of training, measures
  * and files; with an aborted signal it rejects with `signal.reason`

@@ -30,15 +30,10 @@ int64_t DeviceExecutor::bytes_for(int64_t chunk) const {
 }
 
 // As many members as fit into the arena, which grows where it may.
-int64_t DeviceExecutor::choose_chunk(const RunOptions& options, DeviceStream& stream) {
-  const Choice request{options.members, options.memory_limit, arena_->generation()};
-  if (choice_ == request && bytes_for(chunk_) <= arena_->bytes()) return chunk_;
+bool DeviceExecutor::find_chunk(const RunOptions& options, DeviceStream& stream) {
   int64_t chunk = program_.varying.empty() ? 0 : std::min(options.members, kMaxDeviceMembers);
   const bool fits = options.memory_limit == 0 && bytes_for(chunk) <= arena_->bytes();
-  const auto limit = [&] {
-    return options.memory_limit > 0 ? options.memory_limit : arena_->bytes() + device_.free_bytes();
-  };
-  const int64_t most = fits ? arena_->bytes() : limit();
+  const int64_t most = fits ? arena_->bytes() : limit(options);
   while (chunk > 1 && bytes_for(chunk) > most) chunk = std::min(chunk - 1, std::max<int64_t>(1, chunk * 7 / 8));
   for (;; chunk /= 2) {
     if (bytes_for(chunk) <= most) {
@@ -46,16 +41,34 @@ int64_t DeviceExecutor::choose_chunk(const RunOptions& options, DeviceStream& st
         if (bytes_for(chunk) > arena_->bytes()) stream.wait();  // for those that work there
         arena_->grow(bytes_for(chunk));
         choice_ = {options.members, options.memory_limit, arena_->generation()};
-        return chunk_ = chunk;
+        chunk_ = chunk;
+        return true;
       } catch (const Error& error) {  // free memory may lie in pieces, or another process took it
         if (error.code() != "OUT_OF_MEMORY") throw;
       }
     }
-    if (chunk <= 1)
-      throw Error("OUT_OF_MEMORY", std::string(device_.name()) + ": " + (chunk == 1 ? "one member" : "the program") +
-                                       " needs " + std::to_string(bytes_for(chunk)) + " bytes, " +
-                                       std::to_string(limit()) + " are free; use a smaller batch or raise memoryLimit");
+    if (chunk <= 1) return false;
   }
+}
+
+int64_t DeviceExecutor::limit(const RunOptions& options) const {
+  return options.memory_limit > 0 ? options.memory_limit : arena_->bytes() + device_.free_bytes();
+}
+
+int64_t DeviceExecutor::choose_chunk(const RunOptions& options, DeviceStream& stream) {
+  arena_ = DeviceArena::of(device_);
+  const Choice request{options.members, options.memory_limit, arena_->generation()};
+  if (choice_ == request && bytes_for(chunk_) <= arena_->bytes()) return chunk_;
+  while (!find_chunk(options, stream)) {
+    stream.wait();
+    if (options.memory_limit == 0 && arena_->wait_for_memory()) continue;
+    const int64_t least = program_.varying.empty() ? 0 : 1;
+    throw Error("OUT_OF_MEMORY", std::string(device_.name()) + ": " + (least == 1 ? "one member" : "the program") +
+                                     " needs " + std::to_string(bytes_for(least)) + " bytes, " +
+                                     std::to_string(limit(options)) +
+                                     " are free; use a smaller batch or raise memoryLimit");
+  }
+  return chunk_;
 }
 
 void DeviceExecutor::issue(const std::vector<Launch>& list, const std::vector<Vector*>& vectors, Chunk chunk,

@@ -38,6 +38,9 @@ class DeviceExecutor {
 
   int64_t bytes_for(int64_t chunk) const;
   int64_t choose_chunk(const RunOptions& options, DeviceStream& stream);
+  // False: not even one member fits.
+  bool find_chunk(const RunOptions& options, DeviceStream& stream);
+  int64_t limit(const RunOptions& options) const;  // bytes that a run may take
   void issue(const std::vector<Launch>& list, const std::vector<Vector*>& vectors, Chunk chunk,
              const RunOptions& options, Target target);
   void finish_what_was_issued() noexcept;
@@ -47,7 +50,7 @@ class DeviceExecutor {
   const Device& device_;
   std::unique_ptr<DeviceStream> stream_;
   Buffer fault_;
-  const std::shared_ptr<DeviceArena> arena_;  // of the shared part, then the chunk's members, then scratch
+  std::shared_ptr<DeviceArena> arena_;  // of the shared part, then the chunk's members, then scratch
   const int64_t shared_scratch_, member_scratch_;
   Choice choice_;
   int64_t chunk_ = 0;  // members that it holds

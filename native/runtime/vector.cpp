@@ -13,6 +13,7 @@
 
 #include "backend/device.h"
 #include "ir/error.h"
+#include "runtime/device_arena.h"
 
 namespace ptmz {
 namespace {
@@ -53,6 +54,7 @@ Buffer::Buffer(int64_t bytes, const Device* device) : bytes_(bytes), device_(dev
   if (bytes == 0) return;
   if (device != nullptr) {
     data_ = device->allocate(bytes);
+    if (data_ == nullptr && DeviceArena::release_idle(*device) > 0) data_ = device->allocate(bytes);
     if (data_ == nullptr)
       throw Error("OUT_OF_MEMORY", std::string(device->name()) + ": could not allocate " + std::to_string(bytes) +
                                        " bytes, " + std::to_string(device->free_bytes()) + " are free");

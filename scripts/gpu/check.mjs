@@ -1,15 +1,19 @@
 // The checks of gpu-check.sh: what one run on a machine with a GPU has to tell. Prints as it goes, writes one JSON.
 //
-//   node scripts/gpu/check.mjs [--oracle DIR] [--out FILE] [--quick]
+//   node scripts/gpu/check.mjs [--oracle DIR] [--out FILE] [--minutes N] [--quick]
 //   node scripts/gpu/check.mjs --digest | --digest-training       (what it calls itself with)
 //
-// --quick leaves timings short, for the emulated device; such a report says so.
+// All of it together takes no more than so many minutes (9): races against PyTorch (races.mjs) get what the checks leave,
+// but for the sanitizer's. The report is written before them and at the end. --quick leaves timings short, for the
+// emulated device; such a report says so.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { integer } from '../../bench/options.mjs';
 import { compareDevices, compileModel, models, results } from './models.mjs';
 import { digestOf, gapOf, leastMemory, ofWords, trained, trainedOnFile, trainings } from './training.mjs';
 
@@ -18,6 +22,7 @@ const self = fileURLToPath(import.meta.url);
 const { values: given } = parseArgs({
   options: {
     ...{ oracle: { type: 'string' }, out: { type: 'string' }, quick: { type: 'boolean' } },
+    minutes: { type: 'string', default: '9' },
     ...{ digest: { type: 'boolean' }, 'digest-training': { type: 'boolean' } },
   },
 });
@@ -25,13 +30,16 @@ const first = 'ResNet-18 of width 2';
 const [firstTraining] = Object.keys(trainings);
 const single = { device: 'cuda', dtype: 'float32' };
 const report = { quick: given.quick ?? false, checks: [], skipped: [], timings: [] };
+const minutes = integer('minutes', given.minutes, 1);
+const secondsOfSanitizer = 100;
+/** Until the end of the run. */
+const secondsLeft = () => 60 * minutes - performance.now() / 1000;
 
 if (given.digest) console.log(await digest(3));
 else if (given['digest-training']) console.log(digestOf(await trained(firstTraining, single)));
 else await main();
 
 async function main() {
-  const started = Date.now();
   const doctor = JSON.parse(node(['dist/cli/main.js', 'doctor', '--json']).stdout);
   const gpu = doctor.devices.find(({ name }) => name === 'cuda:0');
   Object.assign(report, { devices: doctor.devices, package: doctor.package, node: doctor.node });
@@ -46,15 +54,17 @@ async function main() {
   await checkEquality();
   await checkTraining();
   await checkMemory();
-  checkSanitizer();
   await time();
-  report.skipped.push('rows against PyTorch: scripts/gpu-check.sh --races');
-  report.seconds = (Date.now() - started) / 1000;
-  const failed = report.checks.filter(({ passed }) => !passed).length;
   const card = gpu.detail.split(',')[0].replace(/\W+/g, '-').toLowerCase();
   const out = given.out ?? join(root, 'bench/results', `gpu-${card}-${new Date().toISOString().slice(0, 10)}.json`);
   mkdirSync(dirname(out), { recursive: true });
-  writeFileSync(out, `${JSON.stringify(report, null, 2)}\n`);
+  const save = () => writeFileSync(out, `${JSON.stringify(report, null, 2)}\n`);
+  save();
+  race();
+  checkSanitizer();
+  report.seconds = performance.now() / 1000;
+  save();
+  const failed = report.checks.filter(({ passed }) => !passed).length;
   for (const what of report.skipped) console.log(`skipped ${what}`);
   console.log(`${out}\ngpu: ${report.checks.length - failed} passed, ${failed} failed`);
   if (failed > 0) process.exitCode = 1;
@@ -65,16 +75,16 @@ function check(name, passed, detail) {
   console.log(`${passed ? 'ok    ' : 'FAILED'} ${name}${detail === undefined ? '' : `: ${detail}`}`);
 }
 
-function node(args, env = {}, wrapper = []) {
+function node(args, { env = {}, wrapper = [], ...options } = {}) {
   const [command, ...rest] = [...wrapper, process.execPath, ...args];
-  const options = {
+  return spawnSync(command, rest, {
     cwd: root,
     encoding: 'utf8',
     env: { ...process.env, ...env },
     timeout: 180_000,
     maxBuffer: 2 ** 27,
-  };
-  return spawnSync(command, rest, options);
+    ...options,
+  });
 }
 
 function runOracle(directory) {
@@ -124,7 +134,7 @@ async function digest(members, options = {}) {
 async function checkEquality() {
   const recorded = await digest(3);
   check('launched, recorded and replayed: the same bits', !recorded.includes(' '), recorded);
-  const plain = node([self, '--digest'], { PTMZ_NO_GRAPHS: '1' }).stdout.trim();
+  const plain = node([self, '--digest'], { env: { PTMZ_NO_GRAPHS: '1' } }).stdout.trim();
   check('without graphs: the same bits', plain === recorded, plain);
   check('again: the same bits', (await digest(3)) === recorded);
   // Room for two of three members: what they need is not known beforehand, so the limit is lowered until it chunks.
@@ -150,10 +160,12 @@ async function checkTraining() {
   const expected = digestOf(whole);
   const same = (what, digest) => check(`training, ${what}: the same bits`, digest === expected, digest);
   same('again', digestOf(await trained(firstTraining, single)));
-  same('without graphs', node([self, '--digest-training'], { PTMZ_NO_GRAPHS: '1' }).stdout.trim());
+  same('without graphs', node([self, '--digest-training'], { env: { PTMZ_NO_GRAPHS: '1' } }).stdout.trim());
   same('stopped twice and gone on', digestOf(await trained(firstTraining, { ...single, stops: [1, 4] })));
   const memoryLimit = await leastMemory(firstTraining, single);
   same('one member at a time', digestOf(await trained(firstTraining, { ...single, job: { memoryLimit } })));
+  const [beside] = await Promise.all([firstTraining, ...Object.keys(trainings)].map((name) => trained(name, single)));
+  same('beside others', digestOf(beside));
   const alone = [];
   for (const member of whole.keys()) alone.push(...(await trained(firstTraining, { ...single, member })));
   same('every member alone', digestOf(alone));
@@ -179,14 +191,34 @@ async function checkMemory() {
   check('and work goes on after it', !(await digest(2)).includes(' '));
 }
 
+/** Rows of speed beside PyTorch's; what was measured stays where time runs out. */
+function race() {
+  const folder = mkdtempSync(join(tmpdir(), 'ptmz-races-'));
+  const out = join(folder, 'races.json');
+  const seconds = Math.floor(secondsLeft() - secondsOfSanitizer);
+  // A row that is begun takes a minute or two where PyTorch compiles.
+  const limits = ['--out', out, '--minutes', `${Math.max(0, Math.floor(seconds / 60) - 1)}`];
+  const quick = given.quick ? ['--quick', '--time', '1', '--rounds', '1', '--rows', 'ceilings'] : [];
+  const timeout = 1000 * Math.max(1, seconds);
+  const { status } = node(['scripts/gpu/races.mjs', ...limits, ...quick], { timeout, stdio: 'inherit' });
+  if (existsSync(out)) report.races = JSON.parse(readFileSync(out, 'utf8'));
+  if (status === null) report.skipped.push('races: the last row, as time ran out');
+  else check('races: no losses differ from those of PyTorch, where it is', status === 0);
+  rmSync(folder, { recursive: true });
+}
+
 function checkSanitizer() {
   if (spawnSync('compute-sanitizer', ['--version']).status !== 0)
     return report.skipped.push('compute-sanitizer: not installed');
   for (const tool of ['memcheck', 'racecheck'])
     for (const what of ['--digest', '--digest-training']) {
       const wrapper = ['compute-sanitizer', '--tool', tool, '--error-exitcode', '9'];
-      const { status, stdout } = node([self, what], { PTMZ_NO_GRAPHS: '1', PTMZ_CUBLAS: 'off' }, wrapper);
-      check(`compute-sanitizer ${tool} ${what.slice(2)}`, status === 0, stdout?.trim().split('\n').at(-1));
+      const name = `compute-sanitizer ${tool} ${what.slice(2)}`;
+      const env = { PTMZ_NO_GRAPHS: '1', PTMZ_CUBLAS: 'off' };
+      const timeout = 1000 * Math.max(1, Math.floor(secondsLeft()));
+      const { status, stdout } = node([self, what], { env, wrapper, timeout });
+      if (status === null) report.skipped.push(`${name}: time ran out`);
+      else check(name, status === 0, stdout?.trim().split('\n').at(-1));
     }
 }
 

@@ -18,6 +18,7 @@ interface GpuReport {
   checks: { name: string; passed: boolean }[];
   skipped: string[];
   timings: { what: string; members: number; perSecond: number }[];
+  races: { ceilings: { ours: Record<string, number> } };
 }
 
 test('scripts/gpu-check.sh', () => {
@@ -41,6 +42,7 @@ test('scripts/gpu-check.sh', () => {
     'without graphs',
     'stopped twice and gone on',
     'one member at a time',
+    'beside others',
     'every member alone',
     'tokens of a file as a whole',
     'tokens of a file in windows',
@@ -48,6 +50,7 @@ test('scripts/gpu-check.sh', () => {
     expect(names).toContain(`training, ${cut}: the same bits`);
   expect(report.timings.map(({ members }) => members)).toEqual([1, 1, 3, 3]);
   expect(report.timings.every(({ what, perSecond }) => what.length > 0 && perSecond > 0)).toBe(true);
+  expect(Object.values(report.races.ceilings.ours).every(Number.isFinite)).toBe(true);
 }, 300_000);
 
 test('scripts/gpu-check.sh --convolutions: every way over the same layers', () => {

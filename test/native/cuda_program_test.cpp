@@ -1,10 +1,14 @@
 // Programs on the emulated CUDA device against the CPU: a network with its derivatives, members, chunks, memory and
 // faults.
 #include <algorithm>
+#include <chrono>
+#include <future>
+#include <thread>
 
 #include "autodiff/autodiff.h"
 #include "backend/cuda/runtime.h"
 #include "device_runner.h"
+#include "runtime/device_arena.h"
 
 using namespace ptmz;
 using namespace ptmz::test;
@@ -138,6 +142,56 @@ TEST(cuda_smaller_chunks_are_tried_before_memory_is_said_to_be_out) {
   cuda_on_host::set_memory(size_t{1} << 34);
   DeviceRunner after{like};
   CHECK(after(hvp) == expected);
+  CHECK(cuda_on_host::memory_in_use() == in_use);
+}
+
+// Jobs on two tracks have an arena each; where only one fits, the second waits until the first has ended, and takes its
+// memory over. What waits for what will never come is told so.
+TEST(cuda_jobs_wait_for_each_others_memory) {
+  Classifier net;
+  const auto hvp = net.hvp();
+  Runner like{net.g, net.values(1), {net.params, net.direction}, 1};
+  DeviceRunner first{like}, second{like};
+  first.runs = second.runs = 1;
+  const Values expected = first(hvp);
+  const int64_t arena = first.stats.arena_bytes;
+  const std::atomic<bool> go_on{false};
+  std::atomic<bool> stopped{true};
+  std::promise<void> began, ended;
+  std::shared_ptr<DeviceArena> held;  // as by a program that outlives its job
+  const size_t in_use = cuda_on_host::memory_in_use();
+  std::thread other([&] {
+    const DeviceTrack track(emulated(), 0, go_on);
+    held = DeviceArena::of(emulated());
+    held->grow(arena);
+    began.set_value();
+    ended.get_future().wait();
+  });
+  began.get_future().wait();
+  // Room for the vectors beside one arena.
+  cuda_on_host::set_memory(in_use + static_cast<size_t>(arena) * 3 / 2);
+  {
+    const DeviceTrack track(emulated(), 1, stopped);
+    CHECK_CODE(second(hvp), "ABORTED");
+  }
+  Values got;
+  std::thread waiting([&] {
+    const DeviceTrack track(emulated(), 1, go_on);
+    got = DeviceRunner{like, nullptr, {}, 1}(hvp);
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(60));
+  CHECK(got.empty());
+  ended.set_value();
+  other.join();
+  waiting.join();
+  CHECK(got == expected);
+  {
+    const DeviceTrack track(emulated(), 1, go_on);
+    cuda_on_host::set_memory(in_use + static_cast<size_t>(arena) / 2);
+    CHECK_CODE(DeviceRunner{like}(hvp), "OUT_OF_MEMORY");
+  }
+  cuda_on_host::set_memory(size_t{1} << 34);
+  CHECK(held->bytes() == 0);
   CHECK(cuda_on_host::memory_in_use() == in_use);
 }
 
