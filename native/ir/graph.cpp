@@ -1,4 +1,4 @@
-// Graph construction: hash-consing, constant folding and the removal of identities, and the text dump.
+// Graph construction: hash-consing, and the text dump.
 #include "ir/graph.h"
 
 #include <algorithm>
@@ -53,43 +53,6 @@ void check_shape(const Shape& shape) {
   for (int64_t d : shape)
     if (d < 1 || __builtin_mul_overflow(n, d, &n) || n > (int64_t{1} << 48))
       throw Error("INVALID_ARGUMENT", "shape: expected sizes >= 1 and at most 2^48 elements, got " + to_string(shape));
-}
-
-double evaluate(Op op, const Attrs& attrs, const double* x) {
-  switch (op) {
-    case Op::add:
-      return x[0] + x[1];
-    case Op::mul:
-      return x[0] * x[1];
-    case Op::fma:
-      return std::fma(x[0], x[1], x[2]);
-    case Op::neg:
-      return -x[0];
-    case Op::recip:
-      return 1 / x[0];
-    case Op::exp:
-      return std::exp(x[0]);
-    case Op::log:
-      return std::log(x[0]);
-    case Op::sqrt:
-      return std::sqrt(x[0]);
-    case Op::pow:
-      return std::pow(x[0], attrs.reals[0]);
-    case Op::tanh:
-      return std::tanh(x[0]);
-    case Op::sin:
-      return std::sin(x[0]);
-    case Op::cos:
-      return std::cos(x[0]);
-    case Op::erf:
-      return std::erf(x[0]);
-    case Op::select:
-      return x[0] != 0 ? x[1] : x[2];
-    case Op::compare:
-      return holds(static_cast<Comparison>(attrs.ints[0]), x[0], x[1]);
-    default:
-      return x[0];  // stop_gradient
-  }
 }
 
 Kind value_kind(const Graph& graph, Op op, const std::vector<NodeId>& inputs, const Attrs& attrs) {
@@ -163,74 +126,6 @@ NodeId Graph::intern(Node node) {
 
 bool Graph::is_constant(NodeId id, double value) const {
   return nodes_[id].op == Op::constant && nodes_[id].attrs.reals[0] == value;
-}
-
-NodeId Graph::simplify(const Node& n) {
-  const auto in = [&](size_t i) -> const Node& { return nodes_[n.inputs[i]]; };
-  const auto constant_in = [&](size_t i) { return in(i).op == Op::constant; };
-  if (n.inputs.empty() || n.op == Op::fused || n.op == Op::random) return kNone;
-
-  if (info(n.op).elementwise && n.op != Op::cast) {
-    double values[3];
-    bool all = true;
-    for (size_t i = 0; i < n.inputs.size() && all; ++i) {
-      all = constant_in(i);
-      if (all) values[i] = in(i).attrs.reals[0];
-    }
-    if (all) return constant(evaluate(n.op, n.attrs, values), n.shape);
-  }
-  switch (n.op) {
-    case Op::add:
-      for (int i = 0; i < 2; ++i)
-        if (is_constant(n.inputs[i], 0)) return n.inputs[1 - i];
-      return kNone;
-    case Op::mul:
-      for (int i = 0; i < 2; ++i) {
-        if (is_constant(n.inputs[i], 1)) return n.inputs[1 - i];
-        if (is_constant(n.inputs[i], -1)) return neg(n.inputs[1 - i]);
-      }
-      return kNone;
-    case Op::neg:
-      return in(0).op == Op::neg ? in(0).inputs[0] : kNone;
-    case Op::pow:
-      return n.attrs.reals[0] == 1 ? n.inputs[0] : kNone;
-    case Op::select:
-      if (constant_in(0)) return n.inputs[in(0).attrs.reals[0] != 0 ? 1 : 2];
-      return n.inputs[1] == n.inputs[2] ? n.inputs[1] : kNone;
-    case Op::sum:
-      if (n.shape == in(0).shape) return n.inputs[0];
-      if (constant_in(0))
-        return constant(in(0).attrs.reals[0] * static_cast<double>(element_count(in(0).shape) / element_count(n.shape)),
-                        n.shape);
-      return kNone;
-    case Op::max:
-      if (n.shape == in(0).shape) return n.inputs[0];
-      return constant_in(0) ? constant(in(0).attrs.reals[0], n.shape) : kNone;
-    case Op::reshape:
-      if (n.shape == in(0).shape) return n.inputs[0];
-      if (in(0).op == Op::reshape) return reshape(in(0).inputs[0], n.shape);
-      return constant_in(0) ? constant(in(0).attrs.reals[0], n.shape) : kNone;
-    case Op::expand:
-      if (n.shape == in(0).shape) return n.inputs[0];
-      if (in(0).op == Op::expand) return expand(in(0).inputs[0], n.shape);
-      return constant_in(0) ? constant(in(0).attrs.reals[0], n.shape) : kNone;
-    case Op::permute: {
-      if (std::is_sorted(n.attrs.ints.begin(), n.attrs.ints.end())) return n.inputs[0];
-      if (constant_in(0)) return constant(in(0).attrs.reals[0], n.shape);
-      if (in(0).op != Op::permute) return kNone;
-      std::vector<int64_t> order(n.attrs.ints.size());
-      for (size_t i = 0; i < order.size(); ++i) order[i] = in(0).attrs.ints[n.attrs.ints[i]];
-      return add(Op::permute, {in(0).inputs[0]}, {std::move(order), {}});
-    }
-    case Op::slice:
-      if (n.shape == in(0).shape) return n.inputs[0];
-      return constant_in(0) ? constant(in(0).attrs.reals[0], n.shape) : kNone;
-    case Op::pad:
-    case Op::concat:
-      return n.shape == in(0).shape ? n.inputs[0] : kNone;
-    default:
-      return kNone;
-  }
 }
 
 NodeId Graph::constant(double value, Shape shape) {

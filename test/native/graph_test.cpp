@@ -34,6 +34,34 @@ TEST(constants_fold_and_identities_vanish) {
   CHECK(g.constant(0.0) != g.constant(-0.0));
 }
 
+// The pieces of what was taken apart need not be put together to be taken apart again.
+TEST(parts_of_a_whole_are_the_parts) {
+  Graph g;
+  const NodeId a = g.leaf(g.add_slot("a", Kind::real, 6), 0, {2, 3}),
+               b = g.leaf(g.add_slot("b", Kind::real, 8), 0, {2, 4});
+  const auto pad = [&](NodeId x, int64_t low, int64_t high, int64_t interior = 0) {
+    return g.add(Op::pad, {x}, {{0, low, 0, high, 0, interior}, {}});
+  };
+  const auto columns = [&](NodeId x, int64_t start, int64_t stop, int64_t step = 1) {
+    return g.add(Op::slice, {x}, {{0, start, 2, stop, 1, step}, {}});
+  };
+  const NodeId whole = g.add(Op::concat, {a, b}, {{1}, {}});
+  CHECK(g.add(pad(a, 0, 4), pad(b, 3, 0)) == whole);
+  CHECK(g.add(pad(b, 3, 0), pad(a, 0, 4)) == whole);
+  CHECK(columns(whole, 0, 3) == a);
+  CHECK(columns(whole, 3, 7) == b);
+  CHECK(columns(whole, 4, 7, 2) == columns(b, 1, 4, 2));
+  CHECK(g[columns(whole, 2, 5)].op == Op::slice && g[columns(whole, 2, 5)].inputs[0] == whole);
+  // With a gap, an overlap, or zeros in between.
+  for (const NodeId sum :
+       {g.add(pad(a, 0, 5), pad(b, 4, 0)), g.add(pad(a, 0, 3), pad(b, 2, 0)), g.add(pad(a, 0, 2, 1), pad(b, 3, 0))})
+    CHECK(g[sum].op == Op::add);
+  // Both lie in other rows, too.
+  const NodeId c = g.leaf(g.add_slot("c", Kind::real, 4), 0, {1, 4});
+  CHECK(g[g.add(g.add(Op::pad, {a}, {{0, 0, 0, 4, 0, 0}, {}}), g.add(Op::pad, {c}, {{1, 3, 0, 0, 0, 0}, {}}))].op ==
+        Op::add);
+}
+
 TEST(shape_rules_name_both_shapes) {
   Graph g;
   const int slot = g.add_slot("x", Kind::real, 12);

@@ -98,9 +98,14 @@ struct Conv {
     std::memcpy(l.ints, ints, sizeof ints);
     l.operand_count = 3;
     // conv2d y, x, w; conv2d_input x, w, y; conv2d_weight w, x, y
-    Operand& weights = l.operands[code == LaunchCode::conv2d ? 2 : code == LaunchCode::conv2d_input ? 1 : 0];
-    weights.strides[0] = c / groups * kh * kw;
-    weights.strides[1] = kh * kw;
+    const bool forward = code == LaunchCode::conv2d, input = code == LaunchCode::conv2d_input;
+    const auto rows = [&](int operand, int64_t outer, int64_t inner) {
+      l.operands[operand].strides[0] = outer;
+      l.operands[operand].strides[1] = inner;
+    };
+    rows(forward ? 0 : 2, o * oh() * ow(), oh() * ow());
+    rows(input ? 0 : 1, c * h * w, h * w);
+    rows(forward ? 2 : input ? 1 : 0, c / groups * kh * kw, kh * kw);
     return l;
   }
 };

@@ -18,7 +18,7 @@ __global__ void gather_columns(PTMZ_TASK) {
   if (column >= count) return;
   const int32_t image = column / plane, pixel = column % plane;
   const int32_t top = pixel / s.ow * s.stride_h - s.pad_h, left = pixel % s.ow * s.stride_w - s.pad_w;
-  const Planes planes(task, 1);
+  const Planes<> planes(task, 1);
   const T* x = base_of<const T>(task, 1) + image * planes.image + channel * planes.channel;
   T* to = base_of<T>(task, 0) + static_cast<int64_t>(channel) * s.taps * count + column;
   for (int32_t i = 0; i < s.kh; ++i)
@@ -48,7 +48,7 @@ __global__ void add_columns(PTMZ_TASK) {
       if (above < 0 || before < 0 || row >= s.oh || column >= s.ow) continue;
       if (row * s.stride_h == above && column * s.stride_w == before) sum += from[row * s.ow + column];
     }
-  const Planes planes(task, 0);
+  const Planes<> planes(task, 0);
   base_of<T>(task, 0)[image * planes.image + channel * planes.channel + pixel] = sum;
 }
 

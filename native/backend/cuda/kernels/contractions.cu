@@ -61,7 +61,7 @@ struct Matmul {
 template <typename T>
 struct ConvForward {
   const Sizes s;
-  const Planes from, to;
+  const Planes<> from, to;
   int64_t rows, columns, depth;
   const T *x, *w;
   T* y;
@@ -101,7 +101,7 @@ struct ConvForward {
 template <typename T>
 struct ConvInput {
   const Sizes s;
-  const Planes from, to;
+  const Planes<> from, to;
   int64_t rows, columns, depth;
   const T *w, *y;
   T* x;
@@ -142,7 +142,7 @@ struct ConvInput {
 template <typename T>
 struct ConvWeight {
   const Sizes s;
-  const Planes of_x, of_y;
+  const Planes<> of_x, of_y;
   int64_t rows, columns, depth;
   const T *x, *y;
   T* w;

@@ -20,11 +20,13 @@ struct Sizes {
 };
 
 // How far apart the images of an operand lie in memory, and the channels of one. The pixels of a channel are dense.
+template <typename I = int64_t>
 struct Planes {
-  int64_t image, channel;
+  I image, channel;
 
   __device__ Planes(const Task& task, int operand)
-      : image(task.operands[operand].strides[0]), channel(task.operands[operand].strides[1]) {}
+      : image(static_cast<I>(task.operands[operand].strides[0])),
+        channel(static_cast<I>(task.operands[operand].strides[1])) {}
 };
 
 }  // namespace ptmz::cuda

@@ -11,11 +11,11 @@ namespace {
 
 // ---- images: y[n, o] = sum over (kh, kw, c) of w[o, c, kh, kw] x[n, c, ...], and the same for x from y
 
-// Where the images that are read lie, and those that are written; `source` is that of a pixel and a tap, below 0
-// outside.
+// Where the images that are read lie, and those that are written (fits_narrow: within 2^30 elements); `source` is that
+// of a pixel and a tap, below 0 outside.
 struct ConvForward {
   const Sizes s;
-  const Planes from, to;
+  const Planes<int32_t> from, to;
   int32_t inputs, outputs, plane, width;
 
   __device__ explicit ConvForward(const Task& task) : s(task), from(task, 1), to(task, 0) {
@@ -30,7 +30,7 @@ struct ConvForward {
 };
 struct ConvInput {
   const Sizes s;
-  const Planes from, to;
+  const Planes<int32_t> from, to;
   int32_t inputs, outputs, plane, width;
 
   __device__ explicit ConvInput(const Task& task) : s(task), from(task, 2), to(task, 0) {
@@ -98,7 +98,7 @@ __global__ void __launch_bounds__(kNarrowThreads) narrow_weight(PTMZ_TASK) {
   constexpr int kTaps = KERNEL * KERNEL, kSums = kTaps * OUTPUTS;
   PTMZ_DYNAMIC_SHARED(T, cells);  // (sums, threads)
   const Sizes s(task);
-  const Planes of_x(task, 1), of_y(task, 2);
+  const Planes<int32_t> of_x(task, 1), of_y(task, 2);
   const int thread = static_cast<int>(threadIdx.x);
   const int32_t plane = s.oh * s.ow;
   const unsigned down = static_cast<unsigned>(s.group_o + OUTPUTS - 1) / OUTPUTS;
