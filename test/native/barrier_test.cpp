@@ -34,10 +34,17 @@ void barrier(int line) {
 
 namespace {
 
+// Kernels work on memory of the host here.
 struct Stream {
   cudaStream_t stream;
-  Stream() { cudaStreamCreateWithFlags(&stream, 1); }
-  ~Stream() { cudaStreamDestroy(stream); }
+  Stream() {
+    cudaStreamCreateWithFlags(&stream, 1);
+    cuda_on_host::allow_host_memory(true);
+  }
+  ~Stream() {
+    cuda_on_host::allow_host_memory(false);
+    cudaStreamDestroy(stream);
+  }
 };
 
 // Each thread's number is its index plus a constant; every group of 16 lanes adds its own, twice with the same cells.

@@ -100,7 +100,9 @@ void run_once(const Call& call, DType real, const Way& way, char* out, int64_t o
   cuda::use_wide_indices(way.wide);
   cudaStream_t stream;
   cudaStreamCreateWithFlags(&stream, 0);
+  cuda_on_host::allow_host_memory(true);
   CHECK(cuda::enqueue(d, stream) == cudaSuccess);
+  cuda_on_host::allow_host_memory(false);
   cudaStreamDestroy(stream);
   cuda_on_host::set_order(cuda_on_host::Order::ascending);
   cuda::use_wide_indices(false);

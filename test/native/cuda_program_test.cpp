@@ -284,6 +284,26 @@ TEST(cuda_faults_are_typed) {
 }
 
 // Whichever call fails first, it ends in a typed error and the device works on.
+// What a real device would answer with a fault: memory of the host in a kernel's hands, or copied as the device's.
+TEST(cuda_memory_of_the_host_is_not_the_devices) {
+  const auto stream = emulated().open_stream();
+  std::vector<double> host(8);
+  Vector device(DType::f64, 1, 8, &emulated());
+  StepTask task{};
+  task.code = StepCode::keep;
+  task.real = DType::f64;
+  task.members = 1;
+  task.count = 8;
+  task.to = {device.row(0), 64};
+  task.from = {host.data(), 64};
+  CHECK_CODE(stream->step(task), "GPU_ERROR");
+  CHECK_CODE(stream->copy(device.row(0), host.data(), 64), "GPU_ERROR");
+  CHECK_CODE(stream->read(host.data(), host.data(), 64), "GPU_ERROR");
+  CHECK_CODE(stream->write(host.data(), host.data(), 64), "GPU_ERROR");
+  CHECK_CODE(stream->zero(host.data(), 64), "GPU_ERROR");
+  stream->write(device.row(0), host.data(), 64);
+}
+
 TEST(cuda_errors_of_the_device_are_typed) {
   Graph g;
   const int in = g.add_slot("in", Kind::real, 4), to = g.add_slot("to", Kind::real, 4);

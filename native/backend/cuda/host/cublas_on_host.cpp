@@ -95,6 +95,8 @@ int gemm(Cublas::Handle handle, int a_transposed, int b_transposed, int m, int n
                   c_stride,
                   batch,
                   compute};
+  const void* const matrices[] = {a, b, c};
+  if (cuda_on_host::check_addresses(matrices, sizeof matrices) != cudaSuccess) return kInvalidValue;
   const auto launched = twice ? launch<double>(handle->stream, p, alpha, a, b, beta, c)
                               : launch<float>(handle->stream, p, alpha, a, b, beta, c);
   return launched == cudaSuccess ? 0 : 13;

@@ -2,8 +2,12 @@
 // block.
 #include "backend/cuda/host/cuda_on_host.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <cstring>
 #include <deque>
 #include <map>
@@ -23,12 +27,19 @@ namespace {
 
 Order order = Order::ascending;
 size_t memory = size_t{1} << 34, in_use = 0;
-std::atomic<bool> lazy = false;
+std::atomic<bool> lazy = false, host_memory_allowed = false;
 std::atomic<int> calls_until_failure = 0;
 std::atomic<int64_t> kernel_count = 0, wait_count = 0;
 thread_local void* shared_memory = nullptr;
 thread_local cudaError_t last_error = cudaSuccess;
-std::map<void*, size_t> allocations;
+std::map<const void*, size_t> allocations;
+// Memory of the device is shut while no kernel or copy is at work: a host that touches it ends with a signal. With
+// AddressSanitizer, which knows the bounds of what malloc gives, it lies there instead.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kShut = false;
+#else
+constexpr bool kShut = true;
+#endif
 std::mutex device_mutex;  // one grid at a time, and what is counted
 
 cudaError_t result(cudaError_t error) {
@@ -36,6 +47,41 @@ cudaError_t result(cudaError_t error) {
   return error;
 }
 bool fails_now() { return calls_until_failure > 0 && --calls_until_failure == 0; }
+
+// Whether an address lies in one of these blocks, or right behind it, where an operand without elements may.
+bool lies_in(const std::map<const void*, size_t>& blocks, const void* address) {
+  const auto after = blocks.upper_bound(address);
+  if (after == blocks.begin()) return false;
+  const auto& [start, bytes] = *std::prev(after);
+  return static_cast<const char*>(address) <= static_cast<const char*>(start) + bytes;
+}
+bool is_mapped(uintptr_t address) {
+  static const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  unsigned char resident;
+  return mincore(reinterpret_cast<void*>(address / page * page), 1, &resident) == 0;
+}
+bool is_of_device(const void* address) {
+  const std::lock_guard lock(device_mutex);
+  return lies_in(allocations, address);
+}
+
+}  // namespace
+
+cudaError_t check_addresses(const void* argument, size_t bytes) {
+  if (host_memory_allowed) return cudaSuccess;
+  for (size_t at = 0; at + sizeof(uintptr_t) <= bytes; at += sizeof(uintptr_t)) {
+    uintptr_t word;
+    std::memcpy(&word, static_cast<const char*>(argument) + at, sizeof word);
+    // Programs and heaps lie above 4 GiB and below 2^47.
+    const bool plausible = word >> 32 != 0 && word >> 47 == 0;
+    if (!plausible || is_of_device(reinterpret_cast<void*>(word)) || !is_mapped(word)) continue;
+    std::fprintf(stderr, "a kernel was to be given an address of the host, at byte %zu of %zu\n", at, bytes);
+    return result(cudaErrorIllegalAddress);
+  }
+  return cudaSuccess;
+}
+
+namespace {
 
 std::vector<unsigned> ordered(unsigned count) {
   std::vector<unsigned> indices(count);
@@ -54,8 +100,27 @@ struct Recorded {
   std::function<void()> thread;
 };
 
+size_t whole_pages(size_t bytes) {
+  static const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  return (bytes + page - 1) / page * page;
+}
+
+// The device at work, one grid or copy at a time.
+class AtWork {
+ public:
+  AtWork() { protect(PROT_READ | PROT_WRITE); }
+  ~AtWork() { protect(PROT_NONE); }
+
+ private:
+  static void protect(int how) {
+    if (!kShut) return;
+    for (const auto& [start, bytes] : allocations) mprotect(const_cast<void*>(start), whole_pages(bytes), how);
+  }
+  const std::lock_guard<std::mutex> lock_{device_mutex};
+};
+
 void run_grid(const Recorded& kernel) {
-  const std::lock_guard lock(device_mutex);
+  const AtWork work;
   ++kernel_count;
   gridDim = kernel.grid;
   blockDim = kernel.block;
@@ -77,6 +142,7 @@ void run_grid(const Recorded& kernel) {
 void* dynamic_shared() { return shared_memory; }
 void set_order(Order value) { order = value; }
 void set_lazy(bool value) { lazy = value; }
+void allow_host_memory(bool allow) { host_memory_allowed = allow; }
 void set_memory(size_t bytes) { memory = bytes; }
 size_t memory_in_use() { return in_use; }
 void fail_after(int calls) { calls_until_failure = calls; }
@@ -192,8 +258,14 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
 cudaError_t cudaMalloc(void** pointer, size_t bytes) {
   const std::lock_guard lock(device_mutex);
   if (fails_now() || bytes > memory || in_use > memory - bytes) return result(cudaErrorMemoryAllocation);
-  *pointer = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+  if (kShut) {
+    *pointer = mmap(nullptr, whole_pages(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (*pointer == MAP_FAILED) return result(cudaErrorMemoryAllocation);
+  } else {
+    *pointer = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+  }
   std::memset(*pointer, 0xff, bytes);
+  if (kShut) mprotect(*pointer, whole_pages(bytes), PROT_NONE);
   allocations[*pointer] = bytes;
   in_use += bytes;
   return cudaSuccess;
@@ -204,9 +276,10 @@ cudaError_t cudaFree(void* pointer) {
   const std::lock_guard lock(device_mutex);
   const auto found = allocations.find(pointer);
   if (found == allocations.end()) return result(cudaErrorInvalidValue);
-  in_use -= found->second;
+  const size_t bytes = found->second;
+  in_use -= bytes;
   allocations.erase(found);
-  std::free(pointer);
+  kShut ? static_cast<void>(munmap(pointer, whole_pages(bytes))) : std::free(pointer);
   return cudaSuccess;
 }
 cudaError_t cudaHostAlloc(void** pointer, size_t bytes, unsigned) {
@@ -220,11 +293,20 @@ cudaError_t cudaFreeHost(void* pointer) {
   std::free(pointer);
   return cudaSuccess;
 }
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
-  return stream->now_or_later([=] { std::memcpy(to, from, bytes); });
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+  if (is_of_device(to) != (kind != cudaMemcpyDeviceToHost) || is_of_device(from) != (kind != cudaMemcpyHostToDevice))
+    return result(cudaErrorInvalidValue);
+  return stream->now_or_later([=] {
+    const AtWork work;
+    std::memcpy(to, from, bytes);
+  });
 }
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
-  return stream->now_or_later([=] { std::memset(to, value, bytes); });
+  if (!is_of_device(to)) return result(cudaErrorInvalidValue);
+  return stream->now_or_later([=] {
+    const AtWork work;
+    std::memset(to, value, bytes);
+  });
 }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   const std::lock_guard lock(streams_mutex);
