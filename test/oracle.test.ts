@@ -126,7 +126,7 @@ describe('the oracle runner', () => {
     expect(messages[0]).toMatch(/DATA_MALFORMED: the weights of 'conv1.weight'/);
   });
 
-  test('a case is undecided where float64 from rounded weights misses what float32 misses, and nothing else is wrong', () => {
+  test('a case is undecided where float64 from rounded weights misses as much, and nothing else is wrong', () => {
     const check = (program: string, error: number, rounding?: number) => ({
       tensor: 'sgd.params',
       program,
@@ -137,10 +137,11 @@ describe('the oracle runner', () => {
     const of = (...checks: ReturnType<typeof check>[]) => outcomeOf({ id: 'case', checks });
     const good = check('float64', 1e-9);
     expect(of(good, check('float32', 1e-7))).toBe('passed');
-    expect(of(good, check('float32', 1e-3, 2e-6))).toBe('undecided');
+    expect(of(good, check('float32', 1e-3, 2e-4))).toBe('undecided');
+    expect(of(good, check('float32', 1e-3, 2e-5))).toBe('failed');
     expect(of(good, check('float32', 1e-3, 2e-7))).toBe('failed');
-    expect(of(good, check('float32', 1e-3, 2e-6), check('float32', 1e-3, 2e-7))).toBe('failed');
-    expect(of(check('float64', 1e-3), check('float32', 1e-3, 2e-6))).toBe('failed');
+    expect(of(good, check('float32', 1e-3, 2e-4), check('float32', 1e-3, 2e-7))).toBe('failed');
+    expect(of(check('float64', 1e-3), check('float32', 1e-3, 2e-4))).toBe('failed');
     expect(of(good, check('float32', Infinity, 2e-7))).toBe('failed');
     expect(of()).toBe('failed');
   });
