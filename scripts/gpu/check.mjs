@@ -32,6 +32,11 @@ const single = { device: 'cuda', dtype: 'float32' };
 const report = { quick: given.quick ?? false, checks: [], skipped: [], timings: [] };
 const minutes = integer('minutes', given.minutes, 1);
 const secondsOfSanitizer = 100;
+/**
+ * Of a softmax of 1 - 1.8e-9 the gradient is what is left of a sum of size one: its last bit decides, in the reference
+ * as well (docs/cuda.md).
+ */
+const inexact = ['ops/attn_causal_sharp'];
 /** Until the end of the run. */
 const secondsLeft = () => 60 * minutes - performance.now() / 1000;
 
@@ -86,12 +91,6 @@ function node(args, { env = {}, wrapper = [], ...options } = {}) {
     ...options,
   });
 }
-
-/**
- * Of a softmax of 1 - 1.8e-9 the gradient is what is left of a sum of size one: its last bit decides, in the reference
- * as well (docs/cuda.md).
- */
-const inexact = ['ops/attn_causal_sharp'];
 
 function runOracle(directory) {
   if (directory === undefined) return report.skipped.push('oracle: give its folder with --oracle');
