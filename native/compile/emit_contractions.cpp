@@ -98,7 +98,7 @@ void emit_conv(Emitter& e, NodeId id) {
   const bool channels = e.backend.channels_outermost();
   const auto weights = [&](NodeId input) { return e.dense(input); };
   const auto images_in = [&](NodeId input) {
-    return lanes > 0 ? e.in_lanes(input, lanes) : channels ? e.whole_planes(input) : e.dense(input);
+    return lanes > 0 ? e.in_lanes(input, lanes) : channels ? e.in_planes(input) : e.dense(input);
   };
   const auto images_out = [&](NodeId input) { return channels ? e.channels_outermost(input) : images_in(input); };
   View first = a ? images_in(n.inputs[0]) : weights(n.inputs[0]);

@@ -58,8 +58,11 @@ View Emitter::channel_target(NodeId id) {
 }
 
 View Emitter::channels_outermost(NodeId id) {
-  const View source = view(id);
-  if (source.buffer >= 0 && has_strides(source, channel_strides(source.shape))) return source;
+  View source = view(id);
+  if (source.buffer >= 0 && has_strides(source, channel_strides(source.shape))) {
+    source.strides = channel_strides(source.shape);  // those of axes of size 1, too: a single channel is a row
+    return source;
+  }
   const auto found = channel_copies_.find(id);
   if (found != channel_copies_.end()) return found->second;
   View to = new_value(source.shape, false, source.varies);
@@ -68,9 +71,9 @@ View Emitter::channels_outermost(NodeId id) {
   return channel_copies_[id] = to;
 }
 
-View Emitter::whole_planes(NodeId id) {
-  const View& v = view(id);
-  return v.buffer >= 0 && has_whole_planes(v) ? v : channels_outermost(id);
+View Emitter::in_planes(NodeId id) {
+  const View v = view(id);
+  return v.buffer >= 0 && is_dense(v) && v.shape[1] > 1 ? v : channels_outermost(id);
 }
 
 View Emitter::split_view(NodeId id, int64_t lanes) {

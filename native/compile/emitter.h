@@ -40,8 +40,8 @@ class Emitter {
   bool has_channels_outermost(NodeId id) const { return channel_values_.count(id) > 0; }
   // The value of `id` with the channel outermost: itself, or a copy made once.
   View channels_outermost(NodeId id);
-  // The value of `id` (N,C,H,W), each (H,W) row-major without gaps: itself, or a copy made once.
-  View whole_planes(NodeId id);
+  // The same, or row-major.
+  View in_planes(NodeId id);
   // The value of `id` for a launch over (sets,C,H,W,lanes). Whole tensors come in lanes, broadcasts as they are.
   View split_view(NodeId id, int64_t lanes);
 

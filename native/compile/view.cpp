@@ -23,10 +23,6 @@ bool has_strides(const View& view, const Shape& strides) {
 
 bool is_dense(const View& view) { return has_strides(view, dense_strides(view.shape)); }
 
-bool has_whole_planes(const View& view) {
-  return has_strides(view, {view.strides[0], view.strides[1], view.shape[3], 1});
-}
-
 View permuted(const View& view, const std::vector<int64_t>& order) {
   View out = view;
   for (size_t i = 0; i < order.size(); ++i) {

@@ -23,8 +23,6 @@ Shape dense_strides(const Shape& shape);
 Shape channel_strides(const Shape& images);
 bool is_dense(const View& view);                           // row-major without gaps
 bool has_strides(const View& view, const Shape& strides);  // but for axes of size 1
-// Whether every (H,W) of (N,C,H,W) is row-major without gaps.
-bool has_whole_planes(const View& view);
 
 View permuted(const View& view, const std::vector<int64_t>& order);
 View expanded(const View& view, const Shape& shape);

@@ -99,6 +99,26 @@ TEST(cuda_convolutions_of_single_pixels) {
   CHECK(cuda_on_host::products_run() - before == 3 * 3 * 2 * 2 * (3 + 1));
 }
 
+// A single channel is one row of pixels, whatever the stride of its axis says; so are slices of larger tensors.
+TEST(cuda_convolutions_of_single_channels) {
+  const Forced forced(cuda::Way::columns);
+  const int64_t before = cuda_on_host::products_run();
+  for (const bool outermost : {false, true})
+    for (const int64_t kernel : {1, 3})
+      for (const auto& [channels, outputs] : {std::pair{1, 5}, {4, 1}, {1, 1}})
+        Convolutions({1, 1, kernel / 2, kernel / 2, 1, 1, 1, 5, 4, kernel, kernel}, 3, channels, outputs, 7, outermost)
+            .compare();
+  CHECK(cuda_on_host::products_run() - before == 2 * 2 * 3 * 3 * 3 * 2 * 2);
+  Graph g;
+  const NodeId all = g.leaf(g.add_slot("x", Kind::real, 5 * 6 * 7 * 8), 0, {5, 6, 7, 8});
+  const NodeId x = g.add(Op::slice, {all}, {{1, 0, 1, 2, 5, 6, 7, 7, 2, 2, 1, 1}, {}});  // (2,3,6,5)
+  const NodeId w = g.leaf(g.add_slot("w", Kind::real, 4 * 3 * 9), 0, {4, 3, 3, 3});
+  const std::vector<NodeId> nodes{g.add(Op::conv2d, {x, w}, {{1, 1, 1, 1, 1, 1, 1, 6, 5, 3, 3}, {}})};
+  compare_all(g, nodes, {0}, [](int64_t members) {
+    return Values{ramp(5 * 6 * 7 * 8 * members, 0.3, 0.91), ramp(4 * 3 * 9)};
+  });
+}
+
 // Of a precision, the columns' product keeps what a matrix product does.
 TEST(cuda_convolutions_in_less_precision) {
   const Forced forced(cuda::Way::columns);
