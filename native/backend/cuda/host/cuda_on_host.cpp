@@ -72,8 +72,9 @@ cudaError_t check_addresses(const void* argument, size_t bytes) {
   for (size_t at = 0; at + sizeof(uintptr_t) <= bytes; at += sizeof(uintptr_t)) {
     uintptr_t word;
     std::memcpy(&word, static_cast<const char*>(argument) + at, sizeof word);
-    // Programs and heaps lie above 4 GiB and below 2^47.
-    const bool plausible = word >> 32 != 0 && word >> 47 == 0;
+    // Programs, heaps and stacks lie in [2^45, 2^47); below, two small numbers side by side may be an address of
+    // AddressSanitizer's.
+    const bool plausible = word >> 45 != 0 && word >> 47 == 0;
     if (!plausible || is_of_device(reinterpret_cast<void*>(word)) || !is_mapped(word)) continue;
     std::fprintf(stderr, "a kernel was to be given an address of the host, at byte %zu of %zu\n", at, bytes);
     return result(cudaErrorIllegalAddress);
