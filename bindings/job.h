@@ -1,10 +1,9 @@
 // Job: long work on a native thread of its own, seen from JavaScript as { promise, cancel() }.
 //
 // Everything that takes more than a few milliseconds goes through start_job. What the caller can rely on:
-//   - `work` runs on its own thread (never libuv's pool), once it is the job's turn on the CPU or on its device: jobs
-//   of
-//     all environments of the process begin in the order they were started, one at a time on the CPU, several on a
-//     device (PTMZ_CUDA_JOBS). A waiting job can be cancelled at once.
+//   - `work` runs on its own thread (never libuv's pool), once it is the job's turn on the CPU or on its device. Jobs
+//     of all environments of the process begin there in the order they were started: one at a time on the CPU, several
+//     on a device (PTMZ_CUDA_JOBS). A waiting job can be cancelled at once.
 //   - `work` polls context.stop every few milliseconds and throws Error("ABORTED", ...) when it is set. cancel(), the
 //     end of the environment (process.exit, worker.terminate) and a throwing progress callback set it.
 //   - `work` returns `finish`, which is called on the JavaScript thread to make the promise's value. An exception in

@@ -3,9 +3,8 @@
 //   node scripts/gpu/check.mjs [--oracle DIR] [--out FILE] [--minutes N] [--quick]
 //   node scripts/gpu/check.mjs --digest | --digest-training       (what it calls itself with)
 //
-// All of it together takes no more than so many minutes (9): races against PyTorch (races.mjs) get what the checks leave,
-// but for the sanitizer's. The report is written before them and at the end. --quick leaves timings short, for the
-// emulated device; such a report says so.
+// Races against PyTorch (races.mjs) and the sanitizer get what the checks leave of so many minutes (9); the report is
+// written before them and at the end. --quick leaves timings short, for the emulated device; such a report says so.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

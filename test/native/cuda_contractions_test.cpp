@@ -99,7 +99,7 @@ TEST(cuda_convolutions_of_single_pixels) {
   CHECK(cuda_on_host::products_run() - before == 3 * 3 * 2 * 2 * (3 + 1));
 }
 
-// A single channel is one row of pixels, whatever the stride of its axis says; so are slices of larger tensors.
+// A single channel is one row of pixels, whatever the stride of its axis says; a slice of a larger tensor has gaps.
 TEST(cuda_convolutions_of_single_channels) {
   const Forced forced(cuda::Way::columns);
   const int64_t before = cuda_on_host::products_run();

@@ -48,21 +48,18 @@ cudaError_t result(cudaError_t error) {
 }
 bool fails_now() { return calls_until_failure > 0 && --calls_until_failure == 0; }
 
-// Whether an address lies in one of these blocks, or right behind it, where an operand without elements may.
-bool lies_in(const std::map<const void*, size_t>& blocks, const void* address) {
-  const auto after = blocks.upper_bound(address);
-  if (after == blocks.begin()) return false;
-  const auto& [start, bytes] = *std::prev(after);
-  return static_cast<const char*>(address) <= static_cast<const char*>(start) + bytes;
-}
 bool is_mapped(uintptr_t address) {
   static const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
   unsigned char resident;
   return mincore(reinterpret_cast<void*>(address / page * page), 1, &resident) == 0;
 }
+// Right behind an allocation, too, where an operand without elements may lie.
 bool is_of_device(const void* address) {
   const std::lock_guard lock(device_mutex);
-  return lies_in(allocations, address);
+  const auto after = allocations.upper_bound(address);
+  if (after == allocations.begin()) return false;
+  const auto& [start, bytes] = *std::prev(after);
+  return static_cast<const char*>(address) <= static_cast<const char*>(start) + bytes;
 }
 
 }  // namespace
