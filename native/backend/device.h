@@ -54,6 +54,8 @@ class Device : public Backend {
   // Launches run through streams, for many members at once.
   void run(const Launch&, const Instr*, DType, void* const*, int64_t, int64_t, void*, KernelFault&) const final;
 
+  // Whether the sums over a channel of a batch norm are one block's, which can then go on with what needs them.
+  virtual bool takes_whole_channels(const Launch& norm) const = 0;
   // Uninitialised; null where it does not fit.
   virtual void* allocate(int64_t bytes) const = 0;
   virtual void release(void* pointer) const noexcept = 0;

@@ -46,6 +46,11 @@ enum class LaunchCode : int32_t {
   batch_norm_add,
   batch_norm_backward_sums,
   batch_norm_backward_input,
+  // As batch_norm, batch_norm_add and batch_norm_backward_input, and the statistics or sums that these read are written
+  // on the way (compile/norms.h).
+  batch_norm_training,
+  batch_norm_training_add,
+  batch_norm_backward,
   layer_norm,
   layer_norm_backward_input,
   layer_norm_backward_sums,

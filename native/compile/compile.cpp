@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "compile/lowering.h"
+#include "compile/norms.h"
 #include "compile/together.h"
 
 namespace ptmz {
@@ -94,6 +95,8 @@ std::shared_ptr<Program> compile(Graph& graph, const std::vector<Output>& reques
   if (backend.device() != nullptr)
     program->together = gather_small_maps(lowered.shared, lowered.varying, lowered.values);
   const Plan plan = plan_memory(lowered.values, lowered.shared, lowered.varying, options.real == DType::f64 ? 8 : 4);
+  if (backend.device() != nullptr)
+    for (std::vector<Launch>* list : {&lowered.shared, &lowered.varying}) merge_norms(*list, *backend.device());
   program->shared = std::move(lowered.shared);
   program->varying = std::move(lowered.varying);
   program->instrs = std::move(lowered.instrs);

@@ -8,7 +8,7 @@
 
 namespace ptmz::cuda {
 
-inline constexpr int32_t kApiVersion = 3;
+inline constexpr int32_t kApiVersion = 4;
 
 enum class Status : int32_t { ok, out_of_memory, failed };
 
@@ -47,6 +47,7 @@ struct Api {
   Status (*copy)(Stream* stream, void* to, const void* from, int64_t bytes);
   Status (*zero)(Stream* stream, void* to, int64_t bytes);
   int64_t (*scratch_bytes)(const Launch* launch, DType real);  // of one member
+  int32_t (*takes_whole_channels)(const Launch* norm);
   Status (*launch)(Stream* stream, const DeviceLaunch* launch);
   Status (*launch_together)(Stream* stream, const DeviceLaunch* maps, int64_t count);
   Status (*step)(Stream* stream, const StepTask* task);

@@ -13,6 +13,8 @@ constexpr int64_t kEnoughBlocks = 512;
 constexpr int64_t kLaneElements = 32;  // worth a thread's while
 constexpr int64_t kSplitDepth = 256;   // of a product, worth a block's while
 constexpr int64_t kChannelElements = 8192;
+constexpr int64_t kWholeChannel = 16384;  // elements; of more, blocks that share them are faster than one launch less
+constexpr int64_t kWholeChannelThreads = 1024, kThreadElements = 4;
 constexpr int64_t kNarrowChannels = 16, kNarrowDepth = 160;  // beyond, tiles are full enough
 constexpr int64_t kNarrowPixels = 4;                         // of a weight's gradient, worth a thread's while
 constexpr int64_t kColumnRows = 32;                          // of layer norm's sums, worth a thread's while
@@ -139,6 +141,18 @@ Cut cut_channels(const Launch& l, int64_t partial_bytes) {
   split(cut, elements, std::min(divide_up(kEnoughBlocks, std::max<int64_t>(1, channels)), elements / kChannelElements),
         1);
   if (cut.splits > 1) cut.scratch_bytes = rounded(cut.splits * channels * partial_bytes);
+  return cut;
+}
+
+bool takes_whole_channels(const Launch& l) { return l.shape[0] * l.shape[2] <= kWholeChannel; }
+
+Cut cut_whole_channels(const Launch& l) {
+  Cut cut;
+  const int64_t elements = l.shape[0] * l.shape[2];
+  cut.groups = l.shape[1];
+  cut.split_size = elements;
+  cut.threads = static_cast<int>(std::clamp<int64_t>(
+      power_of_two_below(std::max<int64_t>(1, elements / kThreadElements)), 32, kWholeChannelThreads));
   return cut;
 }
 

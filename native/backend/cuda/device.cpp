@@ -121,6 +121,7 @@ class CudaDevice final : public Device {
     launch.scratch_bytes = api_.scratch_bytes(&launch, real);
   }
 
+  bool takes_whole_channels(const Launch& norm) const override { return api_.takes_whole_channels(&norm) != 0; }
   void* allocate(int64_t bytes) const override { return allocate(api_.allocate, bytes); }
   void release(void* pointer) const noexcept override { api_.release(index_, pointer); }
   void* allocate_pinned(int64_t bytes) const override { return allocate(api_.allocate_pinned, bytes); }

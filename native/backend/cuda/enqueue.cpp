@@ -82,6 +82,10 @@ class Enqueuer {
       case LaunchCode::batch_norm_backward_input:
         task_.reduced = l_.shape[0] * l_.shape[2];
         return over(normalise_kernel(l_.code, real_), task_.count);
+      case LaunchCode::batch_norm_training:
+      case LaunchCode::batch_norm_training_add:
+      case LaunchCode::batch_norm_backward:
+        return whole_channels();
       default:
         return cudaErrorInvalidValue;
     }
@@ -163,6 +167,14 @@ class Enqueuer {
     const cudaError_t error = launch(channel_kernel(l_.code, real_), task_, cut.groups, cut.splits, cut.threads,
                                      kChannelPartialBytes * cut.threads);
     return join(error, cut, join_channels_kernel(l_.code, real_), l_.shape[1]);
+  }
+
+  cudaError_t whole_channels() {
+    const Cut cut = cut_whole_channels(l_);
+    take(cut);
+    task_.reduced = cut.split_size;
+    return launch(whole_channel_kernel(l_.code, real_), task_, cut.groups, 1, cut.threads,
+                  kChannelPartialBytes * cut.threads);
   }
 
   cudaError_t rows(Kernel kernel) {

@@ -61,10 +61,14 @@ struct Share {
   __device__ int64_t at(int64_t i) const { return (i / run * channels + channel) * run + i % run; }
 };
 
-// Operands: stats (2,C), x. About a pivot that lies among the numbers: nothing cancels, whatever their offset.
+// The sums of a channel: Statistics and BackwardSums take them over a share, with the operands of the launch that reads
+// them, and store them as (2,C).
+
+// Operands: y, x. About a pivot that lies among the numbers: nothing cancels, whatever their offset.
 template <typename T>
 struct Statistics {
   using Partial = Moments;
+  static constexpr int kSums = 2;  // the operand of batch_norm that they are
   __device__ static Moments of(const Task& task, const Share& share) {
     const T* x = base_of<const T>(task, 1);
     const int64_t lead = share.end - share.begin < 16 ? share.end - share.begin : 16;
@@ -82,17 +86,17 @@ struct Statistics {
     const double n = static_cast<double>(count), total = sum.value(), shift = total / n;
     return {n, static_cast<double>(pivot) + shift, squares.value() - shift * total};
   }
-  __device__ static void store(const Task& task, int64_t c, const Moments& m) {
-    T* out = base_of<T>(task, 0);
+  __device__ static void store(const Task& task, T* out, int64_t c, const Moments& m) {
     out[c] = static_cast<T>(m.mean);
     out[task.shape[1] + c] = static_cast<T>(m.squares / static_cast<double>(task.reduced));
   }
 };
 
-// Operands: sums (2,C), g, x, stats, weight, bias. ints: relu.
+// Operands: dx, g, x, stats, weight, bias. ints: relu.
 template <typename T>
 struct BackwardSums {
   using Partial = TwoSums;
+  static constexpr int kSums = 6;  // of batch_norm_backward_input
   __device__ static TwoSums of(const Task& task, const Share& share) {
     const Affine<T> affine(task, 3, share.channel);
     const T *g = base_of<const T>(task, 1), *x = base_of<const T>(task, 2);
@@ -105,91 +109,118 @@ struct BackwardSums {
     }
     return {first.value(), second.value()};
   }
-  __device__ static void store(const Task& task, int64_t c, const TwoSums& sums) {
+  __device__ static void store(const Task& task, T* out, int64_t c, const TwoSums& sums) {
     const Affine<T> affine(task, 3, c);
-    T* out = base_of<T>(task, 0);
     out[c] = static_cast<T>(sums.first);
     out[task.shape[1] + c] = static_cast<T>(sums.second * static_cast<double>(affine.deviation));
   }
 };
 
-// Block x: channel, z: split.
-template <typename What>
-__device__ void over_channel(const Task& task) {
-  using Partial = typename What::Partial;
+// What reads them, for the elements of a channel.
+
+// Operands: y, x, stats, weight, bias [, residual]. ints: relu.
+template <typename T, bool Add>
+struct Normalise {
+  const Affine<T> affine;
+  __device__ Normalise(const Task& task, int64_t c) : affine(task, 2, c) {}
+  __device__ void operator()(const Task& task, int64_t i) const {
+    T value = affine(base_of<const T>(task, 1)[i]);
+    if (Add) value += base_of<const T>(task, 5)[i];
+    if (task.ints[0] != 0) value = rectified(value, value);
+    base_of<T>(task, 0)[i] = value;
+  }
+};
+
+// Operands: dx, g, x, stats, weight, bias, sums (2,C). ints: relu.
+template <typename T>
+struct GradientInput {
+  const Affine<T> affine;
+  T mean_g, slope;
+  __device__ GradientInput(const Task& task, int64_t c) : affine(task, 3, c) {
+    const int64_t* strides = task.operands[6].strides;
+    const T* sums = base_of<const T>(task, 6) + c * strides[1];
+    const double elements = static_cast<double>(task.reduced);
+    mean_g = static_cast<T>(static_cast<double>(sums[0]) / elements);
+    slope = static_cast<T>(static_cast<double>(sums[strides[0]]) / elements * static_cast<double>(affine.deviation));
+  }
+  __device__ void operator()(const Task& task, int64_t i) const {
+    const T x = base_of<const T>(task, 2)[i], given = base_of<const T>(task, 1)[i];
+    const T gradient = task.ints[0] != 0 ? rectified(affine(x), given) : given;
+    base_of<T>(task, 0)[i] = ((gradient - mean_g) - (x - affine.mean) * slope) * affine.scale;
+  }
+};
+
+template <typename Sums>
+__device__ typename Sums::Partial sum_of_block(const Task& task, const Share& share) {
+  using Partial = typename Sums::Partial;
   static_assert(sizeof(Partial) <= kChannelPartialBytes);
   PTMZ_DYNAMIC_SHARED(Partial, cells);
-  const Share share(task);
   const int threads = static_cast<int>(blockDim.x), thread = static_cast<int>(threadIdx.x);
-  const Partial all = fold_lanes<Partial>(cells, What::of(task, share), 0, thread, threads, 1);
-  if (thread != 0) return;
-  if (task.splits == 1) return What::store(task, share.channel, all);
+  return fold_lanes<Partial>(cells, Sums::of(task, share), 0, thread, threads, 1);
+}
+
+// Block x: channel, z: split. Operand 0 is what the sums are stored in.
+template <typename T, template <typename> class Sums>
+__global__ void sum_channel(PTMZ_TASK) {
+  using Partial = typename Sums<T>::Partial;
+  const Share share(task);
+  const Partial all = sum_of_block<Sums<T>>(task, share);
+  if (threadIdx.x != 0) return;
+  if (task.splits == 1) return Sums<T>::store(task, base_of<T>(task, 0), share.channel, all);
   Partial* partials = reinterpret_cast<Partial*>(task.partials + blockIdx.y * task.partials_member_bytes);
   partials[blockIdx.z * share.channels + share.channel] = all;
 }
-template <typename T>
-__global__ void batch_statistics(PTMZ_TASK) {
-  over_channel<Statistics<T>>(task);
-}
-template <typename T>
-__global__ void backward_sums(PTMZ_TASK) {
-  over_channel<BackwardSums<T>>(task);
-}
 
-template <typename What>
+template <typename T, template <typename> class Sums>
 __global__ void join_channels(PTMZ_TASK) {
-  using Partial = typename What::Partial;
+  using Partial = typename Sums<T>::Partial;
   const int64_t c = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (c >= task.shape[1]) return;
   const Partial* partials = reinterpret_cast<const Partial*>(task.partials + blockIdx.y * task.partials_member_bytes);
   Partial all = Partial::start();
   for (int split = 0; split < task.splits; ++split) all = Partial::join(all, partials[split * task.shape[1] + c]);
-  What::store(task, c, all);
+  Sums<T>::store(task, base_of<T>(task, 0), c, all);
 }
 
-// Operands: y, x, stats, weight, bias [, residual]. ints: relu.
-template <typename T, bool Add>
+// A thread per element.
+template <typename T, typename What>
 __global__ void normalise(PTMZ_TASK) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i >= task.count) return;
-  const Affine<T> affine(task, 2, i / task.shape[2] % task.shape[1]);
-  T value = affine(base_of<const T>(task, 1)[i]);
-  if (Add) value += base_of<const T>(task, 5)[i];
-  if (task.ints[0] != 0) value = rectified(value, value);
-  base_of<T>(task, 0)[i] = value;
+  if (i < task.count) What(task, i / task.shape[2] % task.shape[1])(task, i);
 }
 
-// Operands: dx, g, x, stats, weight, bias, sums (2,C). ints: relu.
-template <typename T>
-__global__ void gradient_input(PTMZ_TASK) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i >= task.count) return;
-  const int64_t c = i / task.shape[2] % task.shape[1];
-  const Affine<T> affine(task, 3, c);
-  const int64_t* strides = task.operands[6].strides;
-  const T* sums = base_of<const T>(task, 6) + c * strides[1];
-  const double elements = static_cast<double>(task.reduced);
-  const T mean_g = static_cast<T>(static_cast<double>(sums[0]) / elements);
-  const T slope =
-      static_cast<T>(static_cast<double>(sums[strides[0]]) / elements * static_cast<double>(affine.deviation));
-  const T x = base_of<const T>(task, 2)[i], given = base_of<const T>(task, 1)[i];
-  const T gradient = task.ints[0] != 0 ? rectified(affine(x), given) : given;
-  base_of<T>(task, 0)[i] = ((gradient - mean_g) - (x - affine.mean) * slope) * affine.scale;
+// Block x: channel, all of it: its sums, and then what reads them. 1024 threads are the most of a block.
+template <typename T, template <typename> class Sums, typename What>
+__global__ void __launch_bounds__(1024) normalise_channel(PTMZ_TASK) {
+  const Share share(task);
+  const auto all = sum_of_block<Sums<T>>(task, share);
+  if (threadIdx.x == 0) Sums<T>::store(task, base_of<T>(task, Sums<T>::kSums), share.channel, all);
+  __syncthreads();
+  const What what(task, share.channel);
+  for (int64_t i = share.begin + threadIdx.x; i < share.end; i += blockDim.x) what(task, share.at(i));
 }
 
 template <typename T>
 Kernel channel_of(bool statistics) {
-  return statistics ? batch_statistics<T> : backward_sums<T>;
+  if (statistics) return sum_channel<T, Statistics>;
+  return sum_channel<T, BackwardSums>;
 }
 template <typename T>
 Kernel join_of(bool statistics) {
-  if (statistics) return join_channels<Statistics<T>>;
-  return join_channels<BackwardSums<T>>;
+  if (statistics) return join_channels<T, Statistics>;
+  return join_channels<T, BackwardSums>;
 }
 template <typename T>
 Kernel normalise_of(LaunchCode code) {
-  if (code == LaunchCode::batch_norm_backward_input) return gradient_input<T>;
-  return code == LaunchCode::batch_norm_add ? normalise<T, true> : normalise<T, false>;
+  if (code == LaunchCode::batch_norm_backward_input) return normalise<T, GradientInput<T>>;
+  if (code == LaunchCode::batch_norm_add) return normalise<T, Normalise<T, true>>;
+  return normalise<T, Normalise<T, false>>;
+}
+template <typename T>
+Kernel whole_of(LaunchCode code) {
+  if (code == LaunchCode::batch_norm_backward) return normalise_channel<T, BackwardSums, GradientInput<T>>;
+  if (code == LaunchCode::batch_norm_training_add) return normalise_channel<T, Statistics, Normalise<T, true>>;
+  return normalise_channel<T, Statistics, Normalise<T, false>>;
 }
 
 }  // namespace
@@ -204,6 +235,9 @@ Kernel join_channels_kernel(LaunchCode code, DType real) {
 }
 Kernel normalise_kernel(LaunchCode code, DType real) {
   return real == DType::f32 ? normalise_of<float>(code) : normalise_of<double>(code);
+}
+Kernel whole_channel_kernel(LaunchCode code, DType real) {
+  return real == DType::f32 ? whole_of<float>(code) : whole_of<double>(code);
 }
 
 }  // namespace ptmz::cuda

@@ -45,6 +45,7 @@ Kernel columns_kernel(ColumnsMove what, DType real);
 Kernel channel_kernel(LaunchCode code, DType real);        // batch_statistics, batch_norm_backward_sums
 Kernel join_channels_kernel(LaunchCode code, DType real);  // of their splits
 Kernel normalise_kernel(LaunchCode code, DType real);      // batch_norm, batch_norm_add, batch_norm_backward_input
+Kernel whole_channel_kernel(LaunchCode code, DType real);  // both in one: batch_norm_training and the like
 inline constexpr int64_t kChannelPartialBytes = 3 * sizeof(double);
 inline constexpr int kChannelThreads = 256;
 

@@ -1,0 +1,14 @@
+// Norms: batch norm in one launch each way, on a device whose blocks take whole channels. The statistics of a narrow
+// network are a launch as short as the one that reads them, and a step has forty of each.
+#pragma once
+#include <vector>
+
+#include "backend/device.h"
+
+namespace ptmz {
+
+// Makes one launch of a batch norm and of the statistics or sums right before it that it reads. For lists that have
+// their addresses.
+void merge_norms(std::vector<Launch>& list, const Device& device);
+
+}  // namespace ptmz
