@@ -31,7 +31,7 @@ class Backend {
   virtual bool has_reduced_precision() const { return false; }
   // This backend if it has memory of its own (device.h), else null: programs then run on the host's.
   virtual const Device* device() const { return nullptr; }
-  // Fills `blocks` and `scratch_bytes` of a launch from its shapes alone.
+  // Fills `blocks`, `scratch_bytes` and `tickets` of a launch from its shapes alone.
   virtual void prepare(Launch& launch, DType real) const = 0;
   // Runs blocks [begin, end). pointers[i] is the address of operand i's element 0 (offset and member already added).
   virtual void run(const Launch& launch, const Instr* instrs, DType real, void* const* pointers, int64_t begin,

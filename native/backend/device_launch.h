@@ -21,6 +21,7 @@ struct DeviceLaunch {
   void* pointers[kMaxOperands];        // element 0 of the first member; null: an immediate
   int64_t member_bytes[kMaxOperands];  // from one member to the next; 0: shared
   void* scratch;                       // members * launch->scratch_bytes
+  uint32_t* tickets;                   // members * launch->tickets, zero before and after every launch
   DeviceFault* fault;
 };
 inline constexpr int64_t kMaxDeviceMembers = 65535;

@@ -96,8 +96,9 @@ struct Launch {
   int64_t ints[20];
   double reals[2];
   int32_t instr_begin, instr_count, result_register, register_count;
-  // Set by the backend: independent pieces of work, cut by shape alone, and scratch bytes for one of them.
-  int64_t blocks, scratch_bytes;
+  // Set by the backend: independent pieces of work, cut by shape alone, and scratch bytes for one of them. A device
+  // needs scratch for each member, and tickets, with which blocks that share an output find out who is the last.
+  int64_t blocks, scratch_bytes, tickets;
 };
 
 // Multiply-adds count as two; only contractions have enough of them to be compared with a peak, others give 0.

@@ -7,10 +7,10 @@
 namespace ptmz {
 namespace {
 
-int64_t most_scratch(const std::vector<Launch>& list) {
-  int64_t bytes = 0;
-  for (const Launch& l : list) bytes = std::max(bytes, l.scratch_bytes);
-  return bytes;
+int64_t most(const std::vector<Launch>& list, int64_t Launch::*what) {
+  int64_t most = 0;
+  for (const Launch& l : list) most = std::max(most, l.*what);
+  return most;
 }
 
 }  // namespace
@@ -21,8 +21,10 @@ DeviceExecutor::DeviceExecutor(const Program& program, const Device& device)
       stream_(device.open_stream()),
       fault_(sizeof(DeviceFault), &device),
       arena_(DeviceArena::of(device)),
-      shared_scratch_(most_scratch(program.shared)),
-      member_scratch_(most_scratch(program.varying)),
+      shared_scratch_(most(program.shared, &Launch::scratch_bytes)),
+      member_scratch_(most(program.varying, &Launch::scratch_bytes)),
+      shared_tickets_(most(program.shared, &Launch::tickets)),
+      member_tickets_(most(program.varying, &Launch::tickets)),
       replay_(*stream_) {}
 
 int64_t DeviceExecutor::bytes_for(int64_t chunk) const {
@@ -40,6 +42,7 @@ bool DeviceExecutor::find_chunk(const RunOptions& options, DeviceStream& stream)
       try {
         if (bytes_for(chunk) > arena_->bytes()) stream.wait();  // for those that work there
         arena_->grow(bytes_for(chunk));
+        take_tickets(chunk, stream);
         choice_ = {options.members, options.memory_limit, arena_->generation()};
         chunk_ = chunk;
         return true;
@@ -49,6 +52,14 @@ bool DeviceExecutor::find_chunk(const RunOptions& options, DeviceStream& stream)
     }
     if (chunk <= 1) return false;
   }
+}
+
+// Kernels leave them as they found them.
+void DeviceExecutor::take_tickets(int64_t chunk, DeviceStream& stream) {
+  const int64_t bytes = std::max(shared_tickets_, chunk * member_tickets_) * static_cast<int64_t>(sizeof(uint32_t));
+  if (bytes <= tickets_.bytes()) return;
+  tickets_ = Buffer(bytes, &device_);
+  stream.zero(tickets_.data(), bytes);
 }
 
 int64_t DeviceExecutor::limit(const RunOptions& options) const {
@@ -81,6 +92,7 @@ void DeviceExecutor::issue(const std::vector<Launch>& list, const std::vector<Ve
   d.real = program_.real;
   char* const members = arena_->data() + program_.shared_bytes;
   d.scratch = members + chunk_ * program_.member_bytes;
+  d.tickets = static_cast<uint32_t*>(tickets_.data());
   d.fault = target.fault;
   for (const Launch& l : list) {
     if (options.stop != nullptr && *options.stop) throw Error("ABORTED", "the run was aborted");

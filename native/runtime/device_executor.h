@@ -40,6 +40,7 @@ class DeviceExecutor {
   int64_t choose_chunk(const RunOptions& options, DeviceStream& stream);
   // False: not even one member fits.
   bool find_chunk(const RunOptions& options, DeviceStream& stream);
+  void take_tickets(int64_t chunk, DeviceStream& stream);
   int64_t limit(const RunOptions& options) const;  // bytes that a run may take
   void issue(const std::vector<Launch>& list, const std::vector<Vector*>& vectors, Chunk chunk,
              const RunOptions& options, Target target);
@@ -51,7 +52,8 @@ class DeviceExecutor {
   std::unique_ptr<DeviceStream> stream_;
   Buffer fault_;
   std::shared_ptr<DeviceArena> arena_;  // of the shared part, then the chunk's members, then scratch
-  const int64_t shared_scratch_, member_scratch_;
+  const int64_t shared_scratch_, member_scratch_, shared_tickets_, member_tickets_;
+  Buffer tickets_;
   Choice choice_;
   int64_t chunk_ = 0;  // members that it holds
   Replay replay_;

@@ -81,11 +81,12 @@ constexpr Way kWays[] = {{cuda_on_host::Order::ascending, false, 1},
 void run_once(const Call& call, DType real, const Way& way, char* out, int64_t out_bytes) {
   DeviceLaunch d{};
   Launch launch = call.launch;
-  launch.scratch_bytes = cuda::scratch_bytes(launch, real);
+  cuda::prepare(launch, real);
   CHECK(launch.scratch_bytes % 64 == 0);
   // Exactly what was asked for, filled with NaN.
   const std::unique_ptr<char[]> scratch(new char[static_cast<size_t>(way.members * launch.scratch_bytes)]);
   std::memset(scratch.get(), 0xff, static_cast<size_t>(way.members * launch.scratch_bytes));
+  std::vector<uint32_t> tickets(static_cast<size_t>(way.members * launch.tickets));
   DeviceFault fault{};
   d.launch = &launch;
   d.instrs = call.instrs;
@@ -95,6 +96,7 @@ void run_once(const Call& call, DType real, const Way& way, char* out, int64_t o
   d.pointers[0] = out;
   d.member_bytes[0] = out_bytes;
   d.scratch = scratch.get();
+  d.tickets = tickets.data();
   d.fault = &fault;
   cuda_on_host::set_order(way.order);
   cuda::use_wide_indices(way.wide);
@@ -104,6 +106,7 @@ void run_once(const Call& call, DType real, const Way& way, char* out, int64_t o
   CHECK(cuda::enqueue(d, stream) == cudaSuccess);
   cuda_on_host::allow_host_memory(false);
   cudaStreamDestroy(stream);
+  CHECK(std::count(tickets.begin(), tickets.end(), 0u) == static_cast<int64_t>(tickets.size()));
   cuda_on_host::set_order(cuda_on_host::Order::ascending);
   cuda::use_wide_indices(false);
   // Of several faults the first one found is kept, and only the plain order finds them as the CPU does.

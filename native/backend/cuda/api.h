@@ -46,7 +46,7 @@ struct Api {
   Status (*write_later)(Stream* stream, void* to, const void* pinned, int64_t bytes);
   Status (*copy)(Stream* stream, void* to, const void* from, int64_t bytes);
   Status (*zero)(Stream* stream, void* to, int64_t bytes);
-  int64_t (*scratch_bytes)(const Launch* launch, DType real);  // of one member
+  void (*prepare)(Launch* launch, DType real);  // its scratch and tickets
   int32_t (*takes_whole_channels)(const Launch* norm);
   Status (*launch)(Stream* stream, const DeviceLaunch* launch);
   Status (*launch_together)(Stream* stream, const DeviceLaunch* maps, int64_t count);

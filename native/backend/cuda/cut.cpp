@@ -36,6 +36,11 @@ int64_t rounded(int64_t bytes) { return divide_up(bytes, 64) * 64; }
 
 }  // namespace
 
+void Cut::share(int64_t outputs, int64_t partial_bytes) {
+  tickets = outputs;
+  scratch_bytes = rounded(partial_bytes);
+}
+
 int threads_that_fit(int64_t bytes_per_thread, int most) {
   while (most > 16 && most * bytes_per_thread > kSharedBytes) most /= 2;
   return most;
@@ -53,7 +58,7 @@ Cut cut_reduction(const Launch& l, int64_t thread_bytes) {
   cut.groups = divide_up(kept, cut.threads / cut.lanes);
   const int64_t most = l.code == LaunchCode::argmax ? 1 : divide_up(kEnoughBlocks, std::max<int64_t>(1, cut.groups));
   split(cut, reduced, std::min(most, reduced / (cut.lanes * kLaneElements)), 1);
-  if (cut.splits > 1) cut.scratch_bytes = rounded(cut.splits * kept * kReductionPartialBytes);
+  if (cut.splits > 1) cut.share(cut.groups, cut.splits * kept * kReductionPartialBytes);
   return cut;
 }
 
@@ -129,7 +134,7 @@ Cut cut_narrow(const Launch& l, int64_t element_bytes) {
   split(cut, cut.depth, std::min(divide_up(kEnoughBlocks, blocks), cut.depth / (kNarrowPixels * cut.threads)), 1);
   cut.groups = l.shape[1] * down * cut.splits;
   cut.shared_bytes = l.ints[9] * l.ints[10] * cut.tile * cut.threads * element_bytes;
-  if (cut.splits > 1) cut.scratch_bytes = rounded(cut.splits * cut.items * cut.rows * cut.columns * element_bytes);
+  if (cut.splits > 1) cut.share(blocks, cut.splits * cut.items * cut.rows * cut.columns * element_bytes);
   return cut;
 }
 
@@ -140,7 +145,7 @@ Cut cut_channels(const Launch& l, int64_t partial_bytes) {
   cut.groups = channels;
   split(cut, elements, std::min(divide_up(kEnoughBlocks, std::max<int64_t>(1, channels)), elements / kChannelElements),
         1);
-  if (cut.splits > 1) cut.scratch_bytes = rounded(cut.splits * channels * partial_bytes);
+  if (cut.splits > 1) cut.share(channels, cut.splits * channels * partial_bytes);
   return cut;
 }
 

@@ -26,7 +26,10 @@ struct Cut {
   int tile = 0;  // contractions: which of kTiles; narrow ones: outputs of a thread
   int64_t rows = 0, columns = 0, items = 1, depth = 0;  // contractions
   int64_t shared_bytes = 0;                             // of a narrow kernel's block
-  int64_t scratch_bytes = 0;                            // of one member
+  int64_t scratch_bytes = 0, tickets = 0;               // of one member
+
+  // Blocks share so many outputs, through partial results of so many bytes.
+  void share(int64_t outputs, int64_t partial_bytes);
 };
 
 // The most threads, up to `most`, whose shared memory fits a block; a power of two.

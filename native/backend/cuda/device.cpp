@@ -118,7 +118,7 @@ class CudaDevice final : public Device {
 
   void prepare(Launch& launch, DType real) const override {
     launch.blocks = 1;
-    launch.scratch_bytes = api_.scratch_bytes(&launch, real);
+    api_.prepare(&launch, real);
   }
 
   bool takes_whole_channels(const Launch& norm) const override { return api_.takes_whole_channels(&norm) != 0; }

@@ -125,10 +125,8 @@ class Enqueuer {
     task_.columns = cut.columns;
     task_.partials = static_cast<char*>(given_.scratch);
     task_.partials_member_bytes = cut.scratch_bytes;
-  }
-  // Adds up what the splits of the kernel before left, if there were several and it could be launched.
-  cudaError_t join(cudaError_t before, const Cut& cut, Kernel kernel, int64_t outputs) {
-    return before != cudaSuccess || cut.splits == 1 ? before : over(kernel, outputs);
+    task_.tickets = given_.tickets;
+    task_.member_tickets = cut.tickets;
   }
 
   cudaError_t reduction() {
@@ -136,9 +134,8 @@ class Enqueuer {
     const Cut cut = reduction_cut(l_, real_);
     take(cut);
     const int64_t bytes = reduction_thread_bytes(kind, task_.register_count, bytes_of(real_));
-    const cudaError_t error =
-        launch(reduction_kernel(kind, real_, wide()), task_, cut.groups, cut.splits, cut.threads, bytes * cut.threads);
-    return join(error, cut, join_splits_kernel(kind, real_), task_.kept);
+    return launch(reduction_kernel(kind, real_, wide()), task_, cut.groups, cut.splits, cut.threads,
+                  bytes * cut.threads);
   }
 
   cudaError_t contraction() {
@@ -147,16 +144,15 @@ class Enqueuer {
     task_.kept = cut.items * cut.rows * cut.columns;
     const cudaError_t error =
         launch(contraction_kernel(l_.code, real_, cut.tile), task_, cut.groups, 1, cut.threads, 0);
-    return join(error, cut, join_contraction_kernel(l_.code, real_), task_.kept);
+    // A kernel of its own: the last block of a tile would add up many numbers per thread.
+    return error != cudaSuccess || cut.splits == 1 ? error : over(join_contraction_kernel(l_.code, real_), task_.kept);
   }
 
   cudaError_t narrow() {
     const Cut cut = cut_narrow(l_, bytes_of(real_));
     take(cut);
-    task_.kept = cut.items * cut.rows * cut.columns;
-    const cudaError_t error = launch(narrow_kernel(l_.code, real_, cut.tile, l_.ints[9]), task_, cut.groups, 1,
-                                     cut.threads, cut.shared_bytes);
-    return join(error, cut, join_contraction_kernel(l_.code, real_), task_.kept);
+    return launch(narrow_kernel(l_.code, real_, cut.tile, l_.ints[9]), task_, cut.groups, 1, cut.threads,
+                  cut.shared_bytes);
   }
 
   cudaError_t channels() {
@@ -164,9 +160,8 @@ class Enqueuer {
     take(cut);
     task_.column = false;
     task_.reduced = l_.shape[0] * l_.shape[2];
-    const cudaError_t error = launch(channel_kernel(l_.code, real_), task_, cut.groups, cut.splits, cut.threads,
-                                     kChannelPartialBytes * cut.threads);
-    return join(error, cut, join_channels_kernel(l_.code, real_), l_.shape[1]);
+    return launch(channel_kernel(l_.code, real_), task_, cut.groups, cut.splits, cut.threads,
+                  kChannelPartialBytes * cut.threads);
   }
 
   cudaError_t whole_channels() {
@@ -226,36 +221,44 @@ class Enqueuer {
 };
 
 // Where cuBLAS was found but does not open, a convolution for it is one for our own kernels.
-int64_t convolution_scratch(const Launch& l, DType real) {
-  if (way_of(l, real, false) == Way::narrow) return cut_narrow(l, bytes_of(real)).scratch_bytes;
-  const int64_t own = cut_contraction(l, bytes_of(real)).scratch_bytes;
-  if (way_of(l, real, cublas().available()) != Way::columns) return own;
-  return std::max(own, cut_images(l, bytes_of(real)).scratch_bytes);
+Cut convolution_cut(const Launch& l, DType real) {
+  if (way_of(l, real, false) == Way::narrow) return cut_narrow(l, bytes_of(real));
+  Cut own = cut_contraction(l, bytes_of(real));
+  if (way_of(l, real, cublas().available()) == Way::columns)
+    own.scratch_bytes = std::max(own.scratch_bytes, cut_images(l, bytes_of(real)).scratch_bytes);
+  return own;
+}
+
+// Of a launch whose kernels need memory of their own.
+Cut cut_of(const Launch& l, DType real) {
+  switch (l.code) {
+    case LaunchCode::reduce_sum:
+    case LaunchCode::reduce_max:
+      return reduction_cut(l, real);
+    case LaunchCode::matmul:
+      return cut_contraction(l, bytes_of(real));
+    case LaunchCode::conv2d:
+    case LaunchCode::conv2d_input:
+    case LaunchCode::conv2d_weight:
+      return convolution_cut(l, real);
+    case LaunchCode::batch_statistics:
+    case LaunchCode::batch_norm_backward_sums:
+      return cut_channels(l, kChannelPartialBytes);
+    case LaunchCode::layer_norm_backward_sums:
+      return cut_columns(l, bytes_of(real));
+    case LaunchCode::attention_backward:
+      return cut_attention(l, bytes_of(real));
+    default:
+      return {};
+  }
 }
 
 }  // namespace
 
-int64_t scratch_bytes(const Launch& l, DType real) {
-  switch (l.code) {
-    case LaunchCode::reduce_sum:
-    case LaunchCode::reduce_max:
-      return reduction_cut(l, real).scratch_bytes;
-    case LaunchCode::matmul:
-      return cut_contraction(l, bytes_of(real)).scratch_bytes;
-    case LaunchCode::conv2d:
-    case LaunchCode::conv2d_input:
-    case LaunchCode::conv2d_weight:
-      return convolution_scratch(l, real);
-    case LaunchCode::batch_statistics:
-    case LaunchCode::batch_norm_backward_sums:
-      return cut_channels(l, kChannelPartialBytes).scratch_bytes;
-    case LaunchCode::layer_norm_backward_sums:
-      return cut_columns(l, bytes_of(real)).scratch_bytes;
-    case LaunchCode::attention_backward:
-      return cut_attention(l, bytes_of(real)).scratch_bytes;
-    default:
-      return 0;
-  }
+void prepare(Launch& l, DType real) {
+  const Cut cut = cut_of(l, real);
+  l.scratch_bytes = cut.scratch_bytes;
+  l.tickets = cut.tickets;
 }
 
 cudaError_t enqueue(const DeviceLaunch& launch, cudaStream_t stream) { return Enqueuer(launch, stream).run(); }

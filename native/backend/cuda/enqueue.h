@@ -4,8 +4,8 @@
 
 namespace ptmz::cuda {
 
-// Scratch of one member, from the launch's shapes alone; a multiple of 64.
-int64_t scratch_bytes(const Launch& launch, DType real);
+// Sets what the launch needs for one member, from its shapes alone: scratch, a multiple of 64 bytes, and tickets.
+void prepare(Launch& launch, DType real);
 
 // Puts the kernels of a launch on a stream. Returns the first error of a launch.
 cudaError_t enqueue(const DeviceLaunch& launch, cudaStream_t stream);

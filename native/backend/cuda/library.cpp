@@ -169,7 +169,7 @@ Status launch_together(Stream* s, const DeviceLaunch* maps, int64_t count) {
 Status step(Stream* s, const StepTask* task) {
   return on(s->device, name(task->code), [&] { return enqueue(*task, s->stream); });
 }
-int64_t scratch_of(const Launch* l, DType real) { return scratch_bytes(*l, real); }
+void prepare_launch(Launch* l, DType real) { prepare(*l, real); }
 int32_t whole_channels(const Launch* norm) { return takes_whole_channels(*norm) ? 1 : 0; }
 
 Status mark(Stream* s, Mark** mark) {
@@ -219,10 +219,10 @@ void forget(Recording* recording) {
 
 extern "C" __attribute__((visibility("default"))) const ptmz::cuda::Api* ptmz_cuda_api() {
   using namespace ptmz::cuda;
-  static const Api api{kApiVersion,     last_error,     driver, device,     allocate,       release,
-                       allocate_pinned, release_pinned, open,   close,      read,           write,
-                       write_later,     copy,           zero,   scratch_of, whole_channels, launch,
-                       launch_together, step,           wait,   mark,       wait_for,       forget_mark,
+  static const Api api{kApiVersion,     last_error,     driver, device,         allocate,       release,
+                       allocate_pinned, release_pinned, open,   close,          read,           write,
+                       write_later,     copy,           zero,   prepare_launch, whole_channels, launch,
+                       launch_together, step,           wait,   mark,           wait_for,       forget_mark,
                        begin_recording, end_recording,  replay, forget};
   return &api;
 }

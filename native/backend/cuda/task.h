@@ -36,6 +36,8 @@ struct Task {
 
   char* partials;                 // of all splits, in scratch
   int64_t partials_member_bytes;  // from one member to the next
+  uint32_t* tickets;              // for splits.h: of all members, so many for each
+  int64_t member_tickets;
   DeviceFault* fault;
   int32_t launch;  // for faults
 };

@@ -123,7 +123,7 @@ void run_grid(const Recorded& kernel) {
   gridDim = kernel.grid;
   blockDim = kernel.block;
   const std::vector<unsigned> threads = ordered(kernel.block.x * kernel.block.y * kernel.block.z);
-  for (unsigned z = 0; z < kernel.grid.z; ++z)
+  for (unsigned z : ordered(kernel.grid.z))
     for (unsigned y = 0; y < kernel.grid.y; ++y)
       for (unsigned x : ordered(kernel.grid.x)) {
         blockIdx = {x, y, z};

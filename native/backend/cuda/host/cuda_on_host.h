@@ -35,6 +35,14 @@ inline int atomicAdd(int* address, int value) {
   return old;
 }
 
+// Counts up to `last`, then from 0 again.
+inline unsigned atomicInc(unsigned* address, unsigned last) {
+  const unsigned old = *address;
+  *address = old >= last ? 0 : old + 1;
+  return old;
+}
+inline void __threadfence() {}  // blocks run one after the other
+
 namespace cuda_on_host {
 
 // The block's dynamic shared memory: exactly the bytes that the launch asked for, filled with NaN before each block.

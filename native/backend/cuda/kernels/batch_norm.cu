@@ -1,5 +1,6 @@
 // Batch norm: statistics, normalisation with residual and relu, and its gradient. Shape: (outer, C, run), dense.
 #include "backend/cuda/kernels/fold.h"
+#include "backend/cuda/kernels/splits.h"
 #include "backend/cuda/kernels/table.h"
 
 namespace ptmz::cuda {
@@ -150,13 +151,11 @@ struct GradientInput {
   }
 };
 
-template <typename Sums>
-__device__ typename Sums::Partial sum_of_block(const Task& task, const Share& share) {
-  using Partial = typename Sums::Partial;
+template <typename Partial>
+__device__ Partial fold_block(const Partial& own) {
   static_assert(sizeof(Partial) <= kChannelPartialBytes);
   PTMZ_DYNAMIC_SHARED(Partial, cells);
-  const int threads = static_cast<int>(blockDim.x), thread = static_cast<int>(threadIdx.x);
-  return fold_lanes<Partial>(cells, Sums::of(task, share), 0, thread, threads, 1);
+  return fold_lanes<Partial>(cells, own, 0, static_cast<int>(threadIdx.x), static_cast<int>(blockDim.x), 1);
 }
 
 // Block x: channel, z: split. Operand 0 is what the sums are stored in.
@@ -164,22 +163,17 @@ template <typename T, template <typename> class Sums>
 __global__ void sum_channel(PTMZ_TASK) {
   using Partial = typename Sums<T>::Partial;
   const Share share(task);
-  const Partial all = sum_of_block<Sums<T>>(task, share);
-  if (threadIdx.x != 0) return;
-  if (task.splits == 1) return Sums<T>::store(task, base_of<T>(task, 0), share.channel, all);
-  Partial* partials = reinterpret_cast<Partial*>(task.partials + blockIdx.y * task.partials_member_bytes);
-  partials[blockIdx.z * share.channels + share.channel] = all;
-}
-
-template <typename T, template <typename> class Sums>
-__global__ void join_channels(PTMZ_TASK) {
-  using Partial = typename Sums<T>::Partial;
-  const int64_t c = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (c >= task.shape[1]) return;
-  const Partial* partials = reinterpret_cast<const Partial*>(task.partials + blockIdx.y * task.partials_member_bytes);
-  Partial all = Partial::start();
-  for (int split = 0; split < task.splits; ++split) all = Partial::join(all, partials[split * task.shape[1] + c]);
-  Sums<T>::store(task, base_of<T>(task, 0), c, all);
+  Partial all = fold_block(Sums<T>::of(task, share));
+  if (task.splits > 1) {
+    Partial* partials = partials_of<Partial>(task) + share.channel * task.splits;
+    if (threadIdx.x == 0) partials[blockIdx.z] = all;
+    if (!is_last_split(task, share.channel)) return;
+    Partial own = Partial::start();
+    for (int split = static_cast<int>(threadIdx.x); split < task.splits; split += static_cast<int>(blockDim.x))
+      own = Partial::join(own, partials[split]);
+    all = fold_block(own);
+  }
+  if (threadIdx.x == 0) Sums<T>::store(task, base_of<T>(task, 0), share.channel, all);
 }
 
 // A thread per element.
@@ -193,7 +187,7 @@ __global__ void normalise(PTMZ_TASK) {
 template <typename T, template <typename> class Sums, typename What>
 __global__ void __launch_bounds__(1024) normalise_channel(PTMZ_TASK) {
   const Share share(task);
-  const auto all = sum_of_block<Sums<T>>(task, share);
+  const auto all = fold_block(Sums<T>::of(task, share));
   if (threadIdx.x == 0) Sums<T>::store(task, base_of<T>(task, Sums<T>::kSums), share.channel, all);
   __syncthreads();
   const What what(task, share.channel);
@@ -204,11 +198,6 @@ template <typename T>
 Kernel channel_of(bool statistics) {
   if (statistics) return sum_channel<T, Statistics>;
   return sum_channel<T, BackwardSums>;
-}
-template <typename T>
-Kernel join_of(bool statistics) {
-  if (statistics) return join_channels<T, Statistics>;
-  return join_channels<T, BackwardSums>;
 }
 template <typename T>
 Kernel normalise_of(LaunchCode code) {
@@ -228,10 +217,6 @@ Kernel whole_of(LaunchCode code) {
 Kernel channel_kernel(LaunchCode code, DType real) {
   const bool statistics = code == LaunchCode::batch_statistics;
   return real == DType::f32 ? channel_of<float>(statistics) : channel_of<double>(statistics);
-}
-Kernel join_channels_kernel(LaunchCode code, DType real) {
-  const bool statistics = code == LaunchCode::batch_statistics;
-  return real == DType::f32 ? join_of<float>(statistics) : join_of<double>(statistics);
 }
 Kernel normalise_kernel(LaunchCode code, DType real) {
   return real == DType::f32 ? normalise_of<float>(code) : normalise_of<double>(code);

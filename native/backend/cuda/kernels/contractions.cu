@@ -2,6 +2,7 @@
 // A[row, depth] B[depth, column]. A convolution's matrices are never written out: a tile is gathered as it is loaded.
 #include "backend/cuda/kernels/convolution.h"
 #include "backend/cuda/kernels/index.h"
+#include "backend/cuda/kernels/splits.h"
 #include "backend/cuda/kernels/table.h"
 
 namespace ptmz::cuda {
@@ -242,8 +243,7 @@ __global__ void __launch_bounds__((M / RM) * (N / RN), 1) contract(PTMZ_TASK) {
     __syncthreads();
   }
 
-  T* partials = reinterpret_cast<T*>(task.partials + blockIdx.y * task.partials_member_bytes) +
-                (item * task.splits + split) * p.rows * p.columns;
+  T* partials = partials_of<T>(task) + (item * task.splits + split) * p.rows * p.columns;
   PTMZ_UNROLL
   for (int i = 0; i < RM; ++i) {
     PTMZ_UNROLL
@@ -261,12 +261,9 @@ __global__ void join_contraction(PTMZ_TASK) {
   const int64_t index = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   const int64_t outputs = task.rows * task.columns, item = index / outputs, output = index % outputs;
   if (index >= task.kept) return;
-  const T* partials = reinterpret_cast<const T*>(task.partials + blockIdx.y * task.partials_member_bytes) +
-                      item * task.splits * outputs + output;
-  double sum = 0;
-  for (int split = 0; split < task.splits; ++split) sum += static_cast<double>(partials[split * outputs]);
+  const T* partials = partials_of<const T>(task) + item * task.splits * outputs + output;
   const Problem<T> p(task, item);
-  *p.place(output / p.columns, output % p.columns) = static_cast<T>(sum);
+  *p.place(output / p.columns, output % p.columns) = static_cast<T>(sum_of_splits(partials, outputs, task.splits));
 }
 
 template <typename T, template <typename> class Problem>

@@ -4,6 +4,7 @@
 
 #include "backend/cuda/kernels/convolution.h"
 #include "backend/cuda/kernels/index.h"
+#include "backend/cuda/kernels/splits.h"
 #include "backend/cuda/kernels/table.h"
 
 namespace ptmz::cuda {
@@ -147,12 +148,17 @@ __global__ void __launch_bounds__(kNarrowThreads) narrow_weight(PTMZ_TASK) {
     }
   }
   __syncthreads();
-  if (thread >= kSums || first + thread / kTaps >= s.group_o) return;
-  T* const whole = base_of<T>(task, 0) + group * task.rows * task.columns;
-  T* const part = reinterpret_cast<T*>(task.partials + blockIdx.y * task.partials_member_bytes) +
-                  (group * task.splits + split) * task.rows * task.columns;
-  (task.splits > 1 ? part : whole)[(first + thread / kTaps) * task.columns + input * kTaps + thread % kTaps] =
-      cells[thread * kNarrowThreads];
+  const int64_t outputs = task.rows * task.columns,
+                at = (first + thread / kTaps) * task.columns + input * kTaps + thread % kTaps;
+  const bool mine = thread < kSums && first + thread / kTaps < s.group_o;
+  double all = mine ? static_cast<double>(cells[thread * kNarrowThreads]) : 0;
+  if (task.splits > 1) {
+    T* const partials = partials_of<T>(task) + group * task.splits * outputs + at;
+    if (mine) partials[split * outputs] = static_cast<T>(all);
+    if (!is_last_split(task, blockIdx.x / static_cast<unsigned>(task.splits))) return;
+    if (mine) all = sum_of_splits(partials, outputs, task.splits);
+  }
+  if (mine) base_of<T>(task, 0)[group * outputs + at] = static_cast<T>(all);
 }
 
 template <typename T, typename Problem>

@@ -1,6 +1,7 @@
 // Reductions: reduce_sum and reduce_max with an elementwise prologue, and argmax. A group of lanes shares an output;
-// where outputs are few, several blocks share one and leave partial results, which a second kernel joins.
+// where outputs are few, several blocks share one.
 #include "backend/cuda/kernels/fold.h"
+#include "backend/cuda/kernels/splits.h"
 #include "backend/cuda/kernels/table.h"
 
 namespace ptmz::cuda {
@@ -82,14 +83,19 @@ __device__ void reduce(const Task& task, int instrs) {
         if (r + w * group.lanes < end) fold.add(evaluator, task, w);
     }
   }
-  const Value value = group.fold<typename Fold::Join>(cells, fold.value());
-  if (output >= kept || group.lane != 0) return;
+  using Join = typename Fold::Join;
+  Value value = group.fold<Join>(cells, fold.value());
   if (task.splits > 1) {
-    Value* partials = reinterpret_cast<Value*>(task.partials + blockIdx.y * task.partials_member_bytes);
-    partials[static_cast<int64_t>(blockIdx.z) * task.kept + output] = value;
-  } else {
-    base_of<T>(task, 0)[output] = static_cast<T>(final_value(value));
+    Value* partials = partials_of<Value>(task) + output;
+    if (output < kept && group.lane == 0) partials[static_cast<int64_t>(blockIdx.z) * task.kept] = value;
+    if (!is_last_split(task, blockIdx.x)) return;
+    value = Join::start();
+    if (output < kept)
+      for (int split = group.lane; split < task.splits; split += group.lanes)
+        value = Join::join(value, partials[split * task.kept]);
+    value = group.fold<Join>(cells, value);
   }
+  if (output < kept && group.lane == 0) base_of<T>(task, 0)[output] = static_cast<T>(final_value(value));
 }
 
 static_assert(sizeof(Exact) <= kReductionPartialBytes);
@@ -105,17 +111,6 @@ __global__ void inner_product(PTMZ_TASK) {
 template <typename T, typename I>
 __global__ void reduce_max(PTMZ_TASK) {
   reduce<T, I, Max<T>>(task, task.instr_count);
-}
-
-// Joins the partial results of all splits, in their order.
-template <typename T, typename Join, typename Value>
-__global__ void join_splits(PTMZ_TASK) {
-  const int64_t output = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (output >= task.kept) return;
-  const Value* partials = reinterpret_cast<const Value*>(task.partials + blockIdx.y * task.partials_member_bytes);
-  Value value = Join::start();
-  for (int split = 0; split < task.splits; ++split) value = Join::join(value, partials[split * task.kept + output]);
-  base_of<T>(task, 0)[output] = static_cast<T>(final_value(value));
 }
 
 // Where a maximum is: the first of equal ones, and the first NaN before all numbers.
@@ -171,19 +166,10 @@ template <typename T>
 Kernel reduction_of(Reduction kind, bool wide_index) {
   return wide_index ? reduction_of<T, int64_t>(kind) : reduction_of<T, uint32_t>(kind);
 }
-template <typename T>
-Kernel join_of(Reduction kind) {
-  if (kind == Reduction::max) return join_splits<T, Larger, double>;
-  return join_splits<T, Exact, Exact>;
-}
-
 }  // namespace
 
 Kernel reduction_kernel(Reduction kind, DType real, bool wide_index) {
   return real == DType::f32 ? reduction_of<float>(kind, wide_index) : reduction_of<double>(kind, wide_index);
-}
-Kernel join_splits_kernel(Reduction kind, DType real) {
-  return real == DType::f32 ? join_of<float>(kind) : join_of<double>(kind);
 }
 int64_t reduction_thread_bytes(Reduction kind, int registers, int64_t element_bytes) {
   if (kind == Reduction::argmax) return sizeof(Place);

@@ -14,7 +14,6 @@ Kernel random_kernel(DType real);
 // reductions.cu
 enum class Reduction { sum, inner_product, max, argmax };
 Kernel reduction_kernel(Reduction kind, DType real, bool wide_index);
-Kernel join_splits_kernel(Reduction kind, DType real);
 inline constexpr int64_t kReductionPartialBytes = 2 * sizeof(double);
 // Shared memory of one thread.
 int64_t reduction_thread_bytes(Reduction kind, int registers, int64_t element_bytes);
@@ -43,7 +42,6 @@ Kernel columns_kernel(ColumnsMove what, DType real);
 
 // batch_norm.cu
 Kernel channel_kernel(LaunchCode code, DType real);        // batch_statistics, batch_norm_backward_sums
-Kernel join_channels_kernel(LaunchCode code, DType real);  // of their splits
 Kernel normalise_kernel(LaunchCode code, DType real);      // batch_norm, batch_norm_add, batch_norm_backward_input
 Kernel whole_channel_kernel(LaunchCode code, DType real);  // both in one: batch_norm_training and the like
 inline constexpr int64_t kChannelPartialBytes = 3 * sizeof(double);
