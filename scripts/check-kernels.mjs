@@ -12,7 +12,7 @@ const architectures = process.argv.length > 2 ? process.argv.slice(2) : ['80', '
 // What a step spends its time in: contractions, maps and reductions in float32, and batch norm. The 64-bit indices are
 // for tensors of more than 2^31 elements. Of the kernels around a program, those that touch every pixel or parameter.
 const hot =
-  /^(contract|narrow|gather_columns|add_columns|map|map_together|reduce_sum|sum_channel|normalise|layer_norm|attention|load_images|check_update|update)\w*<float(?!.*long)/;
+  /^(contract|narrow|gather_columns|add_columns|map|small_maps|reduce_sum|sum_channel|normalise|layer_norm|attention|load_images|check_update|update)\w*<float(?!.*long)/;
 
 const output = mkdtempSync(join(tmpdir(), 'ptmz-kernels-'));
 try {

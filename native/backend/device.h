@@ -29,8 +29,8 @@ class DeviceStream {
  public:
   virtual ~DeviceStream() = default;
   virtual void launch(const DeviceLaunch& launch) = 0;
-  // Small maps that have no order among themselves.
-  virtual void launch_together(const std::vector<DeviceLaunch>& maps) = 0;
+  // Launches that have no order among themselves.
+  virtual void launch_beside(const std::vector<DeviceLaunch>& launches) = 0;
   virtual void step(const StepTask& task) = 0;
   virtual void zero(void* to, int64_t bytes) = 0;
   virtual void copy(void* to, const void* from, int64_t bytes) = 0;
@@ -56,6 +56,8 @@ class Device : public Backend {
 
   // Whether the sums over a channel of a batch norm are one block's, which can then go on with what needs them.
   virtual bool takes_whole_channels(const Launch& norm) const = 0;
+  // Whether launches such as this one gain from running at the same time as others such as this one.
+  virtual bool runs_beside(const Launch& launch, DType real) const = 0;
   // Uninitialised; null where it does not fit.
   virtual void* allocate(int64_t bytes) const = 0;
   virtual void release(void* pointer) const noexcept = 0;

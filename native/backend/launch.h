@@ -84,6 +84,7 @@ struct Instr {
 struct Launch {
   LaunchCode code;
   bool varies;          // runs once per member, else once per run
+  bool beside;          // has no order with the launch before it, nor with what that is beside (compile/beside.h)
   Precision precision;  // of a contraction: the least that a backend has to keep to
   int32_t node;         // the graph node it computes, for dumps and errors
   // Iteration space. map: the output's. Reductions: kept axes first (kept_rank of them), then reduced ones.
@@ -99,6 +100,7 @@ struct Launch {
   // Set by the backend: independent pieces of work, cut by shape alone, and scratch bytes for one of them. A device
   // needs scratch for each member, and tickets, with which blocks that share an output find out who is the last.
   int64_t blocks, scratch_bytes, tickets;
+  int64_t scratch_before, tickets_before;  // of those that it is beside, for each member
 };
 
 // Multiply-adds count as two; only contractions have enough of them to be compared with a peak, others give 0.

@@ -1,9 +1,9 @@
 // compile(): checks the outputs, decides what varies over members, and runs fusion, lowering and the memory plan.
 #include <algorithm>
 
+#include "compile/beside.h"
 #include "compile/lowering.h"
 #include "compile/norms.h"
-#include "compile/together.h"
 
 namespace ptmz {
 namespace {
@@ -92,22 +92,24 @@ std::shared_ptr<Program> compile(Graph& graph, const std::vector<Output>& reques
   for (const ProgramSlot& slot : program->slots) slot_varies.push_back(slot.varies);
   const Groups groups = group_elementwise(graph, live, is_output, varies, options.fuse);
   Lowered lowered = lower(graph, live, groups, varies, outputs, slot_varies, options.real, backend);
-  if (backend.device() != nullptr)
-    program->together = gather_small_maps(lowered.shared, lowered.varying, lowered.values);
+  const Device* const device = backend.device();
+  if (device != nullptr) find_beside(lowered.shared, lowered.varying, lowered.values, *device, options.real);
   const Plan plan = plan_memory(lowered.values, lowered.shared, lowered.varying, options.real == DType::f64 ? 8 : 4);
-  if (backend.device() != nullptr)
-    for (std::vector<Launch>* list : {&lowered.shared, &lowered.varying}) merge_norms(*list, *backend.device());
+  if (device != nullptr)
+    for (std::vector<Launch>* list : {&lowered.shared, &lowered.varying}) merge_norms(*list, *device);
   program->shared = std::move(lowered.shared);
   program->varying = std::move(lowered.varying);
   program->instrs = std::move(lowered.instrs);
   program->shared_bytes = plan.shared_bytes;
   program->member_bytes = plan.member_bytes;
-  for (std::vector<Launch>* list : {&program->shared, &program->varying})
+  for (std::vector<Launch>* list : {&program->shared, &program->varying}) {
     for (Launch& l : *list) {
       l.precision = options.precision;
       backend.prepare(l, options.real);
       program->scratch_bytes = std::max(program->scratch_bytes, l.scratch_bytes);
     }
+    part_scratch(*list);
+  }
   program->scratch_bytes = (program->scratch_bytes + 63) / 64 * 64;  // every thread's part begins aligned
   return program;
 }

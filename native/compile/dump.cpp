@@ -1,4 +1,6 @@
 // The text form of a program: one line per launch.
+#include <algorithm>
+
 #include "compile/program.h"
 
 namespace ptmz {
@@ -31,12 +33,15 @@ std::string Program::instructions(const Launch& l) const {
 
 std::string Program::dump() const {
   std::string out = precision == Precision::full ? "" : std::string("precision ") + ptmz::name(precision) + "\n";
-  out += "shared " + std::to_string(shared.size()) + " launches, " + std::to_string(shared_bytes) + " bytes\n";
-  for (const Launch& l : shared) out += "  " + line(*this, l);
-  const std::string small = together > 0 ? ", the last " + std::to_string(together) + " as one" : "";
-  out += "per member " + std::to_string(varying.size()) + " launches" + small + ", " + std::to_string(member_bytes) +
-         " bytes\n";
-  for (const Launch& l : varying) out += "  " + line(*this, l);
+  const auto print = [&](const char* title, const std::vector<Launch>& list, int64_t bytes) {
+    const auto beside = std::count_if(list.begin(), list.end(), [](const Launch& l) { return l.beside; });
+    out += title + std::to_string(list.size()) + " launches" +
+           (beside > 0 ? " (+: " + std::to_string(beside) + " beside the one before)" : "") + ", " +
+           std::to_string(bytes) + " bytes\n";
+    for (const Launch& l : list) out += (l.beside ? "+ " : "  ") + line(*this, l);
+  };
+  print("shared ", shared, shared_bytes);
+  print("per member ", varying, member_bytes);
   return out;
 }
 

@@ -77,7 +77,8 @@ struct Placer {
   std::vector<int64_t> offset;
   std::vector<bool> placed;
 
-  // The input that this map may overwrite with its output: same bytes, read element by element, never read again.
+  // The input that this map may overwrite with its output: same bytes, read element by element, never read again. What
+  // runs beside others may not: they might read it.
   int32_t overwritable(const Launch& l, size_t step, const std::vector<size_t>& last_use) const {
     if (l.code != LaunchCode::map || !dense(l, l.operands[0])) return -1;
     const int32_t out = l.operands[0].buffer - kFirstValue;
@@ -99,6 +100,7 @@ struct Placer {
 
   int64_t place(const std::vector<Launch>& list, bool varying, std::vector<size_t> last_use) {
     Arena arena;
+    std::vector<int32_t> done;  // values that no launch needs any more
     for (size_t step = 0; step < list.size(); ++step) {
       const Launch& l = list[step];
       const int32_t out = l.operands[0].buffer - kFirstValue;
@@ -108,13 +110,16 @@ struct Placer {
         offset[out] = reused >= 0 ? offset[reused] : arena.take(values[out].bytes);
         placed[out] = true;
       }
-      // Values are distinct operands or not: release each once.
+      // Values are distinct operands or not: release each once, when all that run beside this launch have their own.
       for (int32_t i = 0; i < l.operand_count; ++i) {
         const int32_t value = l.operands[i].buffer - kFirstValue;
         if (value < 0 || values[value].varies != varying || last_use[value] != step) continue;
         last_use[value] = static_cast<size_t>(-1);
-        if (value != reused) arena.give(offset[value], values[value].bytes);
+        if (value != reused) done.push_back(value);
       }
+      if (step + 1 < list.size() && list[step + 1].beside) continue;
+      for (const int32_t value : done) arena.give(offset[value], values[value].bytes);
+      done.clear();
     }
     return arena.size();
   }

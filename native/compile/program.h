@@ -37,7 +37,6 @@ struct Program {
   std::vector<Launch> shared;      // run once per run
   std::vector<Launch> varying;     // run once per member
   std::vector<Instr> instrs;
-  int64_t together = 0;       // the last so many of varying are small maps in no order (together.h)
   int64_t shared_bytes = 0;   // S of the plan: S + P * V
   int64_t member_bytes = 0;   // V
   int64_t scratch_bytes = 0;  // per thread

@@ -7,11 +7,16 @@
 namespace ptmz {
 namespace {
 
-int64_t most(const std::vector<Launch>& list, int64_t Launch::*what) {
+// The most of all launches, with what those have that it is beside.
+int64_t most(const std::vector<Launch>& list, int64_t Launch::*what, int64_t Launch::*before) {
   int64_t most = 0;
-  for (const Launch& l : list) most = std::max(most, l.*what);
+  for (const Launch& l : list) most = std::max(most, l.*before + l.*what);
   return most;
 }
+int64_t most_scratch(const std::vector<Launch>& list) {
+  return most(list, &Launch::scratch_bytes, &Launch::scratch_before);
+}
+int64_t most_tickets(const std::vector<Launch>& list) { return most(list, &Launch::tickets, &Launch::tickets_before); }
 
 }  // namespace
 
@@ -21,10 +26,10 @@ DeviceExecutor::DeviceExecutor(const Program& program, const Device& device)
       stream_(device.open_stream()),
       fault_(sizeof(DeviceFault), &device),
       arena_(DeviceArena::of(device)),
-      shared_scratch_(most(program.shared, &Launch::scratch_bytes)),
-      member_scratch_(most(program.varying, &Launch::scratch_bytes)),
-      shared_tickets_(most(program.shared, &Launch::tickets)),
-      member_tickets_(most(program.varying, &Launch::tickets)),
+      shared_scratch_(most_scratch(program.shared)),
+      member_scratch_(most_scratch(program.varying)),
+      shared_tickets_(most_tickets(program.shared)),
+      member_tickets_(most_tickets(program.varying)),
       replay_(*stream_) {}
 
 int64_t DeviceExecutor::bytes_for(int64_t chunk) const {
@@ -85,14 +90,12 @@ int64_t DeviceExecutor::choose_chunk(const RunOptions& options, DeviceStream& st
 void DeviceExecutor::issue(const std::vector<Launch>& list, const std::vector<Vector*>& vectors, Chunk chunk,
                            const RunOptions& options, Target target) {
   const int64_t element = dtype_bytes(program_.real);
-  const auto size = static_cast<int64_t>(list.size()), together = &list == &program_.varying ? program_.together : 0;
-  std::vector<DeviceLaunch> maps;
+  std::vector<DeviceLaunch> group;  // beside each other
   DeviceLaunch d{};
   d.instrs = program_.instrs.data();
   d.real = program_.real;
   char* const members = arena_->data() + program_.shared_bytes;
-  d.scratch = members + chunk_ * program_.member_bytes;
-  d.tickets = static_cast<uint32_t*>(tickets_.data());
+  char* const scratch = members + chunk_ * program_.member_bytes;
   d.fault = target.fault;
   for (const Launch& l : list) {
     if (options.stop != nullptr && *options.stop) throw Error("ABORTED", "the run was aborted");
@@ -100,6 +103,8 @@ void DeviceExecutor::issue(const std::vector<Launch>& list, const std::vector<Ve
     // Shared launches count first.
     d.number = static_cast<int32_t>(&l - list.data() + (&list == &program_.varying ? program_.shared.size() : 0));
     d.members = l.varies ? chunk.count : 1;
+    d.scratch = scratch + d.members * l.scratch_before;
+    d.tickets = static_cast<uint32_t*>(tickets_.data()) + d.members * l.tickets_before;
     for (int32_t i = 0; i < l.operand_count; ++i) {
       const Operand& o = l.operands[i];
       d.pointers[i] = nullptr;
@@ -113,12 +118,11 @@ void DeviceExecutor::issue(const std::vector<Launch>& list, const std::vector<Ve
                                           : vectors[o.buffer - 2]->size() * dtype_bytes(vectors[o.buffer - 2]->dtype());
       d.pointers[i] = base + o.offset * (o.is_index ? 4 : element);
     }
-    if (&l - list.data() < size - together)
-      target.stream.launch(d);
-    else
-      maps.push_back(d);
+    group.push_back(d);
+    if (&l != &list.back() && (&l)[1].beside) continue;
+    group.size() == 1 ? target.stream.launch(d) : target.stream.launch_beside(group);
+    group.clear();
   }
-  if (!maps.empty()) target.stream.launch_together(maps);
 }
 
 // Nothing may still use the vectors when a run has failed.

@@ -99,6 +99,66 @@ TEST(cuda_convolutions_of_single_pixels) {
   CHECK(cuda_on_host::products_run() - before == 3 * 3 * 2 * 2 * (3 + 1));
 }
 
+// Convolutions of few channels that do not wait for each other are one kernel, up to sixteen of them; one that reads
+// what another of them writes is not among them. Each has scratch of its own: weight gradients of many pixels are
+// shared by several blocks.
+TEST(cuda_convolutions_side_by_side) {
+  Graph g;
+  const int64_t images = 6, size = 24;
+  const std::vector<int64_t> attrs{1, 1, 1, 1, 1, 1, 1, size, size, 3, 3}, plain{1, 1, 0, 0, 1, 1, 1, size, size, 1, 1};
+  const Shape shape{images, 3, size, size};
+  const int xs = g.add_slot("x", Kind::real, 2 * element_count(shape)), ws = g.add_slot("w", Kind::real, 13 * 81);
+  const NodeId x = g.leaf(xs, 0, shape), y = g.leaf(xs, element_count(shape), shape);
+  const auto weights = [&](int64_t i, Shape of) { return g.leaf(ws, 81 * i, std::move(of)); };
+  std::vector<NodeId> nodes;
+  for (int64_t i = 0; i < 9; ++i) {
+    nodes.push_back(g.add(Op::conv2d, {i % 2 ? x : y, weights(i, {3, 3, 3, 3})}, {attrs, {}}));
+    nodes.push_back(g.add(Op::conv2d_input, {weights(i + 1, {3, 3, 3, 3}), i % 2 ? y : x}, {attrs, {}}));
+    nodes.push_back(g.add(Op::conv2d_weight, {i % 2 ? x : y, y}, {i % 3 ? attrs : plain, {}}));
+  }
+  const auto compiled = [&](const std::vector<NodeId>& wanted) {
+    Runner like{g, {ramp(2 * element_count(shape), 0.3, 0.91), ramp(13 * 81)}, {xs, ws}, 1};
+    DeviceRunner run{like};
+    run.runs = 1;
+    const int64_t before = cuda_on_host::kernels_run();
+    run(wanted);
+    return std::pair{run.program, cuda_on_host::kernels_run() - before};
+  };
+  // Behind all of them, so that nothing else is in between.
+  const auto maps = [&](std::vector<NodeId> of) {
+    for (NodeId& node : of) node = g.add(Op::tanh, {g.scale(node, 0.01)});
+    return of;
+  };
+  nodes = maps(nodes);
+  const auto [program, kernels] = compiled(nodes);
+  int64_t groups = 0, longest = 0, length = 0, share = 0;
+  for (const Launch& l : program->varying) {
+    groups += !l.beside;
+    length = l.beside ? length + 1 : 1;
+    longest = std::max(longest, length);
+    share += l.beside && l.tickets > 0;
+  }
+  CHECK(longest > 16 && longest <= 32 && share > 1);
+  CHECK(kernels == groups + 1);
+  const auto values = [&](int64_t members) {
+    return Values{ramp(2 * element_count(shape) * members, 0.3, 0.91), ramp(13 * 81)};
+  };
+  compare_all(g, nodes, {xs}, values);
+
+  // A chain: of four, two wait for the one before.
+  const NodeId first = g.add(Op::conv2d, {x, weights(10, {3, 3, 3, 3})}, {attrs, {}});
+  const NodeId second = g.add(Op::conv2d, {first, weights(11, {3, 3, 3, 3})}, {attrs, {}});
+  const NodeId other = g.add(Op::conv2d, {y, weights(12, {3, 3, 3, 3})}, {attrs, {}});
+  const NodeId third = g.add(Op::conv2d_input, {weights(11, {3, 3, 3, 3}), second}, {attrs, {}});
+  const std::vector<NodeId> ends = maps({third, other});
+  const std::vector<Launch> chain = compiled(ends).first->varying;
+  std::vector<bool> beside;
+  for (const Launch& l : chain)
+    if (l.code != LaunchCode::map) beside.push_back(l.beside);
+  CHECK((beside == std::vector<bool>{false, false, true, false}));
+  compare_all(g, ends, {xs}, values);
+}
+
 // A single channel is one row of pixels, whatever the stride of its axis says; a slice of a larger tensor has gaps.
 TEST(cuda_convolutions_of_single_channels) {
   const Forced forced(cuda::Way::columns);

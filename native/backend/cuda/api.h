@@ -48,8 +48,9 @@ struct Api {
   Status (*zero)(Stream* stream, void* to, int64_t bytes);
   void (*prepare)(Launch* launch, DType real);  // its scratch and tickets
   int32_t (*takes_whole_channels)(const Launch* norm);
+  int32_t (*runs_beside)(const Launch* launch, DType real);
   Status (*launch)(Stream* stream, const DeviceLaunch* launch);
-  Status (*launch_together)(Stream* stream, const DeviceLaunch* maps, int64_t count);
+  Status (*launch_beside)(Stream* stream, const DeviceLaunch* launches, int64_t count);
   Status (*step)(Stream* stream, const StepTask* task);
   Status (*wait)(Stream* stream);
   Status (*mark)(Stream* stream, Mark** mark);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "backend/cuda/kernels/table.h"
+#include "backend/cuda/narrow.h"
 
 namespace ptmz::cuda {
 namespace {

@@ -43,13 +43,11 @@ class CudaStream final : public DeviceStream {
   ~CudaStream() override { api_.close(stream_); }
 
   void launch(const DeviceLaunch& launch) override {
-    launched(api_.launch(stream_, &launch), [&] {
-      return std::string(ptmz::name(launch.launch->code)) + " (node %" + std::to_string(launch.launch->node) + ")";
-    });
+    launched(api_.launch(stream_, &launch), [&] { return name_of(launch); });
   }
-  void launch_together(const std::vector<DeviceLaunch>& maps) override {
-    launched(api_.launch_together(stream_, maps.data(), static_cast<int64_t>(maps.size())),
-             [&] { return std::to_string(maps.size()) + " small maps"; });
+  void launch_beside(const std::vector<DeviceLaunch>& launches) override {
+    launched(api_.launch_beside(stream_, launches.data(), static_cast<int64_t>(launches.size())),
+             [&] { return std::to_string(launches.size()) + " side by side, from " + name_of(launches[0]); });
   }
   void step(const StepTask& task) override {
     launched(api_.step(stream_, &task), [&] { return std::string(ptmz::name(task.code)); });
@@ -86,6 +84,9 @@ class CudaStream final : public DeviceStream {
   }
 
  private:
+  static std::string name_of(const DeviceLaunch& given) {
+    return std::string(ptmz::name(given.launch->code)) + " (node %" + std::to_string(given.launch->node) + ")";
+  }
   // With PTMZ_CUDA_SYNC every launch is waited for, so that an error names the one it happened in.
   template <typename Name>
   void launched(Status status, const Name& name) {
@@ -122,6 +123,7 @@ class CudaDevice final : public Device {
   }
 
   bool takes_whole_channels(const Launch& norm) const override { return api_.takes_whole_channels(&norm) != 0; }
+  bool runs_beside(const Launch& launch, DType real) const override { return api_.runs_beside(&launch, real) != 0; }
   void* allocate(int64_t bytes) const override { return allocate(api_.allocate, bytes); }
   void release(void* pointer) const noexcept override { api_.release(index_, pointer); }
   void* allocate_pinned(int64_t bytes) const override { return allocate(api_.allocate_pinned, bytes); }

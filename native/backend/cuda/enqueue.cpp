@@ -6,6 +6,7 @@
 #include "backend/cuda/columns.h"
 #include "backend/cuda/cut.h"
 #include "backend/cuda/kernels/table.h"
+#include "backend/cuda/narrow.h"
 #include "backend/cuda/way.h"
 #include "ir/graph.h"
 
@@ -149,10 +150,9 @@ class Enqueuer {
   }
 
   cudaError_t narrow() {
-    const Cut cut = cut_narrow(l_, bytes_of(real_));
-    take(cut);
-    return launch(narrow_kernel(l_.code, real_, cut.tile, l_.ints[9]), task_, cut.groups, 1, cut.threads,
-                  cut.shared_bytes);
+    NarrowPacker one(stream_);
+    const cudaError_t error = one.add(given_);
+    return error == cudaSuccess ? one.flush() : error;
   }
 
   cudaError_t channels() {

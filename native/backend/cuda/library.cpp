@@ -4,13 +4,13 @@
 #include <memory>
 
 #include "backend/cuda/api.h"
+#include "backend/cuda/beside.h"
 #include "backend/cuda/columns.h"
 #include "backend/cuda/cublas.h"
 #include "backend/cuda/cut.h"
 #include "backend/cuda/enqueue.h"
 #include "backend/cuda/enqueue_step.h"
 #include "backend/cuda/matmul.h"
-#include "backend/cuda/together.h"
 #include "backend/cuda/way.h"
 
 namespace ptmz::cuda {
@@ -163,14 +163,15 @@ cudaError_t compute(Stream& s, const DeviceLaunch& given) {
 Status launch(Stream* s, const DeviceLaunch* given) {
   return on(s->device, name(given->launch->code), [&] { return compute(*s, *given); });
 }
-Status launch_together(Stream* s, const DeviceLaunch* maps, int64_t count) {
-  return on(s->device, "small maps", [&] { return enqueue_together(maps, count, s->stream); });
+Status launch_beside(Stream* s, const DeviceLaunch* launches, int64_t count) {
+  return on(s->device, "launches side by side", [&] { return enqueue_beside(launches, count, s->stream); });
 }
 Status step(Stream* s, const StepTask* task) {
   return on(s->device, name(task->code), [&] { return enqueue(*task, s->stream); });
 }
 void prepare_launch(Launch* l, DType real) { prepare(*l, real); }
 int32_t whole_channels(const Launch* norm) { return takes_whole_channels(*norm) ? 1 : 0; }
+int32_t beside(const Launch* l, DType real) { return runs_beside(*l, real) ? 1 : 0; }
 
 Status mark(Stream* s, Mark** mark) {
   auto made = std::make_unique<Mark>(Mark{s->device, nullptr});
@@ -219,10 +220,11 @@ void forget(Recording* recording) {
 
 extern "C" __attribute__((visibility("default"))) const ptmz::cuda::Api* ptmz_cuda_api() {
   using namespace ptmz::cuda;
-  static const Api api{kApiVersion,     last_error,     driver, device,         allocate,       release,
-                       allocate_pinned, release_pinned, open,   close,          read,           write,
-                       write_later,     copy,           zero,   prepare_launch, whole_channels, launch,
-                       launch_together, step,           wait,   mark,           wait_for,       forget_mark,
-                       begin_recording, end_recording,  replay, forget};
+  static const Api api{
+      kApiVersion,    last_error,     driver,         device,      allocate,        release,       allocate_pinned,
+      release_pinned, open,           close,          read,        write,           write_later,   copy,
+      zero,           prepare_launch, whole_channels, beside,      launch,          launch_beside, step,
+      wait,           mark,           wait_for,       forget_mark, begin_recording, end_recording, replay,
+      forget};
   return &api;
 }

@@ -9,7 +9,8 @@ struct Sizes {
   int32_t n, c, h, w, o, oh, ow, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, kh, kw;
   int32_t group_c, group_o, taps;
 
-  __device__ explicit Sizes(const Task& task) {
+  template <typename AnyTask>
+  __device__ explicit Sizes(const AnyTask& task) {
     const auto size = [&](int d) { return static_cast<int32_t>(task.shape[d]); };
     const auto attr = [&](int i) { return static_cast<int32_t>(task.ints[i]); };
     n = size(0), c = size(1), h = size(2), w = size(3), o = size(4), oh = size(5), ow = size(6);
@@ -24,7 +25,8 @@ template <typename I = int64_t>
 struct Planes {
   I image, channel;
 
-  __device__ Planes(const Task& task, int operand)
+  template <typename AnyTask>
+  __device__ Planes(const AnyTask& task, int operand)
       : image(static_cast<I>(task.operands[operand].strides[0])),
         channel(static_cast<I>(task.operands[operand].strides[1])) {}
 };

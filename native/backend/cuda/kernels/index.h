@@ -5,9 +5,9 @@
 namespace ptmz::cuda {
 
 // Element 0 of an operand, of the block's member.
-template <typename T>
-__device__ inline T* base_of(const Task& task, int operand) {
-  const TaskOperand& o = task.operands[operand];
+template <typename T, typename AnyTask>
+__device__ inline T* base_of(const AnyTask& task, int operand) {
+  const auto& o = task.operands[operand];
   return reinterpret_cast<T*>(o.base + blockIdx.y * o.member_bytes);
 }
 

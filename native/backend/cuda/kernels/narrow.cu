@@ -1,11 +1,12 @@
 // Narrow: convolutions of few channels. A thread computes several outputs of one pixel, so that what it reads of the
 // images serves all of them; the tiles of contractions.cu would be mostly empty.
 #include <type_traits>
+#include <utility>
 
 #include "backend/cuda/kernels/convolution.h"
 #include "backend/cuda/kernels/index.h"
 #include "backend/cuda/kernels/splits.h"
-#include "backend/cuda/kernels/table.h"
+#include "backend/cuda/narrow.h"
 
 namespace ptmz::cuda {
 namespace {
@@ -19,7 +20,7 @@ struct ConvForward {
   const Planes<int32_t> from, to;
   int32_t inputs, outputs, plane, width;
 
-  __device__ explicit ConvForward(const Task& task) : s(task), from(task, 1), to(task, 0) {
+  __device__ explicit ConvForward(const NarrowTask& task) : s(task), from(task, 1), to(task, 0) {
     inputs = s.group_c, outputs = s.group_o, plane = s.oh * s.ow, width = s.ow;
   }
   __device__ int64_t weight(int32_t output, int32_t input) const { return output * s.group_c + input; }
@@ -34,7 +35,7 @@ struct ConvInput {
   const Planes<int32_t> from, to;
   int32_t inputs, outputs, plane, width;
 
-  __device__ explicit ConvInput(const Task& task) : s(task), from(task, 2), to(task, 0) {
+  __device__ explicit ConvInput(const NarrowTask& task) : s(task), from(task, 2), to(task, 0) {
     inputs = s.group_o, outputs = s.group_c, plane = s.h * s.w, width = s.w;
   }
   __device__ int64_t weight(int32_t output, int32_t input) const { return input * s.group_c + output; }
@@ -47,17 +48,17 @@ struct ConvInput {
 };
 
 // Operands: images, and the two that they are made of: one of images, one of weights. Shared memory: the weights of the
-// block's outputs as (kh, kw, input, output), zero where there are fewer outputs. Block x: group, outputs, pixels.
+// block's outputs as (kh, kw, input, output), zero where there are fewer outputs. Block: group, outputs, pixels.
 template <typename T, typename Problem, int OUTPUTS>
-__global__ void __launch_bounds__(kNarrowThreads) narrow(PTMZ_TASK) {
+__device__ void narrow_images(const NarrowTask& task, unsigned block) {
   constexpr bool kForward = std::is_same_v<Problem, ConvForward>;
   PTMZ_DYNAMIC_SHARED(T, weights);
   const Problem p(task);
   const int32_t count = p.s.n * p.plane;
   const unsigned across = (static_cast<unsigned>(count) + kNarrowThreads - 1) / kNarrowThreads;
   const unsigned down = static_cast<unsigned>(p.outputs + OUTPUTS - 1) / OUTPUTS;
-  const int32_t first = static_cast<int32_t>(blockIdx.x / across % down) * OUTPUTS;
-  const auto group = static_cast<int64_t>(blockIdx.x / across / down);
+  const int32_t first = static_cast<int32_t>(block / across % down) * OUTPUTS;
+  const auto group = static_cast<int64_t>(block / across / down);
   const T* w = base_of<const T>(task, kForward ? 2 : 1) + group * p.inputs * p.outputs * p.s.taps;
   const T* from = base_of<const T>(task, kForward ? 1 : 2) + group * p.inputs * p.from.channel;
   T* to = base_of<T>(task, 0) + (group * p.outputs + first) * p.to.channel;
@@ -68,7 +69,7 @@ __global__ void __launch_bounds__(kNarrowThreads) narrow(PTMZ_TASK) {
     weights[e] = output < p.outputs ? w[p.weight(output, input) * p.s.taps + tap] : T(0);
   }
   __syncthreads();
-  const int32_t index = static_cast<int32_t>(blockIdx.x % across * kNarrowThreads + threadIdx.x);
+  const int32_t index = static_cast<int32_t>(block % across * kNarrowThreads + threadIdx.x);
   if (index >= count) return;
   const int32_t image = index / p.plane, pixel = index % p.plane, row = pixel / p.width, column = pixel % p.width;
   from += image * p.from.image;
@@ -93,9 +94,9 @@ __global__ void __launch_bounds__(kNarrowThreads) narrow(PTMZ_TASK) {
 // ---- weights: w[o, c, kh, kw] = sum over (n, oh, ow) of y[n, o, oh, ow] x[n, c, ...]
 
 // A thread adds up all taps of one input and OUTPUTS outputs over its pixels, kNarrowThreads apart; the block adds its
-// threads in halves. Block x: group, input, outputs, split of the pixels.
+// threads in halves. Block: group, input, outputs, split of the pixels.
 template <typename T, int KERNEL, int OUTPUTS>
-__global__ void __launch_bounds__(kNarrowThreads) narrow_weight(PTMZ_TASK) {
+__device__ void narrow_weight(const NarrowTask& task, unsigned block) {
   constexpr int kTaps = KERNEL * KERNEL, kSums = kTaps * OUTPUTS;
   PTMZ_DYNAMIC_SHARED(T, cells);  // (sums, threads)
   const Sizes s(task);
@@ -103,9 +104,9 @@ __global__ void __launch_bounds__(kNarrowThreads) narrow_weight(PTMZ_TASK) {
   const int thread = static_cast<int>(threadIdx.x);
   const int32_t plane = s.oh * s.ow;
   const unsigned down = static_cast<unsigned>(s.group_o + OUTPUTS - 1) / OUTPUTS;
-  unsigned block = blockIdx.x;
   const int split = static_cast<int>(block % static_cast<unsigned>(task.splits));
   block /= static_cast<unsigned>(task.splits);
+  const unsigned output = block;  // that splits share
   const int32_t first = static_cast<int32_t>(block % down) * OUTPUTS;
   block /= down;
   const int32_t input = static_cast<int32_t>(block % static_cast<unsigned>(s.group_c));
@@ -148,38 +149,75 @@ __global__ void __launch_bounds__(kNarrowThreads) narrow_weight(PTMZ_TASK) {
     }
   }
   __syncthreads();
-  const int64_t outputs = task.rows * task.columns,
-                at = (first + thread / kTaps) * task.columns + input * kTaps + thread % kTaps;
+  const int64_t columns = s.group_c * kTaps, outputs = s.group_o * columns,
+                at = (first + thread / kTaps) * columns + input * kTaps + thread % kTaps;
   const bool mine = thread < kSums && first + thread / kTaps < s.group_o;
   double all = mine ? static_cast<double>(cells[thread * kNarrowThreads]) : 0;
   if (task.splits > 1) {
     T* const partials = partials_of<T>(task) + group * task.splits * outputs + at;
     if (mine) partials[split * outputs] = static_cast<T>(all);
-    if (!is_last_split(task, blockIdx.x / static_cast<unsigned>(task.splits))) return;
+    if (!is_last_split(task, output)) return;
     if (mine) all = sum_of_splits(partials, outputs, task.splits);
   }
   if (mine) base_of<T>(task, 0)[group * outputs + at] = static_cast<T>(all);
 }
 
-template <typename T, typename Problem>
-Kernel images_of(int outputs) {
-  return outputs == 2 ? narrow<T, Problem, 2> : outputs == 4 ? narrow<T, Problem, 4> : narrow<T, Problem, 8>;
+// ---- kernels
+
+template <typename T, NarrowBody BODY>
+__device__ void run(const NarrowTask& task, unsigned block) {
+  using enum NarrowBody;
+  if constexpr (BODY == forward2) narrow_images<T, ConvForward, 2>(task, block);
+  if constexpr (BODY == forward4) narrow_images<T, ConvForward, 4>(task, block);
+  if constexpr (BODY == forward8) narrow_images<T, ConvForward, 8>(task, block);
+  if constexpr (BODY == input2) narrow_images<T, ConvInput, 2>(task, block);
+  if constexpr (BODY == input4) narrow_images<T, ConvInput, 4>(task, block);
+  if constexpr (BODY == input8) narrow_images<T, ConvInput, 8>(task, block);
+  if constexpr (BODY == weight1_2) narrow_weight<T, 1, 2>(task, block);
+  if constexpr (BODY == weight1_4) narrow_weight<T, 1, 4>(task, block);
+  if constexpr (BODY == weight3_2) narrow_weight<T, 3, 2>(task, block);
+  if constexpr (BODY == weight3_4) narrow_weight<T, 3, 4>(task, block);
 }
-template <typename T, int KERNEL>
-Kernel weight_of(int outputs) {
-  return outputs == 2 ? narrow_weight<T, KERNEL, 2> : narrow_weight<T, KERNEL, 4>;
+
+template <typename T, NarrowBody BODY>
+__global__ void __launch_bounds__(kNarrowThreads) narrow(PTMZ_NARROW) {
+  run<T, BODY>(all.tasks[0], blockIdx.x);
 }
+
+// Runs the body of a task, which is BODY or a later one.
+template <typename T, int BODY = 0>
+__device__ void run_any(const NarrowTask& task, unsigned block) {
+  if constexpr (BODY < static_cast<int>(NarrowBody::count)) {
+    if (static_cast<int>(task.body) == BODY)
+      run<T, static_cast<NarrowBody>(BODY)>(task, block);
+    else
+      run_any<T, BODY + 1>(task, block);
+  }
+}
+
 template <typename T>
-Kernel kernel_of(LaunchCode code, int outputs, int64_t kernel) {
-  if (code == LaunchCode::conv2d) return images_of<T, ConvForward>(outputs);
-  if (code == LaunchCode::conv2d_input) return images_of<T, ConvInput>(outputs);
-  return kernel == 1 ? weight_of<T, 1>(outputs) : weight_of<T, 3>(outputs);
+__global__ void __launch_bounds__(kNarrowThreads) narrow_beside(PTMZ_NARROW) {
+  unsigned block = blockIdx.x;
+  int task = 0;
+  for (; block >= static_cast<unsigned>(all.tasks[task].blocks); ++task)
+    block -= static_cast<unsigned>(all.tasks[task].blocks);
+  run_any<T>(all.tasks[task], block);
+}
+
+template <typename T, int... BODIES>
+NarrowKernel kernel_of(NarrowBody body, std::integer_sequence<int, BODIES...>) {
+  static constexpr NarrowKernel all[] = {narrow<T, static_cast<NarrowBody>(BODIES)>...};
+  return all[static_cast<int>(body)];
 }
 
 }  // namespace
 
-Kernel narrow_kernel(LaunchCode code, DType real, int outputs, int64_t kernel) {
-  return real == DType::f32 ? kernel_of<float>(code, outputs, kernel) : kernel_of<double>(code, outputs, kernel);
+NarrowKernel narrow_kernel(NarrowBody body, DType real) {
+  using Bodies = std::make_integer_sequence<int, static_cast<int>(NarrowBody::count)>;
+  return real == DType::f32 ? kernel_of<float>(body, Bodies()) : kernel_of<double>(body, Bodies());
+}
+NarrowKernel narrow_beside_kernel(DType real) {
+  return real == DType::f32 ? narrow_beside<float> : narrow_beside<double>;
 }
 
 }  // namespace ptmz::cuda

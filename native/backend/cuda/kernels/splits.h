@@ -6,14 +6,15 @@
 namespace ptmz::cuda {
 
 // The partial results of the block's member.
-template <typename V>
-__device__ inline V* partials_of(const Task& task) {
+template <typename V, typename AnyTask>
+__device__ inline V* partials_of(const AnyTask& task) {
   return reinterpret_cast<V*>(task.partials + blockIdx.y * task.partials_member_bytes);
 }
 
 // Whether this block is the last of the task's splits that left its part of `output`, a number below the cut's tickets;
 // what the others wrote before can then be read. For all threads of a block at once.
-__device__ inline bool is_last_split(const Task& task, int64_t output) {
+template <typename AnyTask>
+__device__ inline bool is_last_split(const AnyTask& task, int64_t output) {
   __shared__ bool last;
   __threadfence();
   __syncthreads();

@@ -31,11 +31,6 @@ inline constexpr Tile kTiles[] = {{64, 64, 256}, {32, 32, 256}, {8, 128, 128}};
 Kernel contraction_kernel(LaunchCode code, DType real, int tile);
 Kernel join_contraction_kernel(LaunchCode code, DType real);
 
-// narrow.cu: the convolutions where fits_narrow() of cut.h; `outputs` of a thread are 2, 4 or 8, of the weights'
-// gradient 2 or 4, which is for kernels of 1 x 1 and 3 x 3.
-inline constexpr int kNarrowThreads = 128;
-Kernel narrow_kernel(LaunchCode code, DType real, int outputs, int64_t kernel);
-
 // columns.cu: between images and the matrices of columns.h; operand 0 is written, 1 is read.
 enum class ColumnsMove { gather, add };
 Kernel columns_kernel(ColumnsMove what, DType real);

@@ -1,12 +1,12 @@
-// Together: one block for each of many small maps.
+// One block for each of many small maps.
 #include "backend/cuda/kernels/evaluate.h"
-#include "backend/cuda/together.h"
+#include "backend/cuda/small_maps.h"
 
 namespace ptmz::cuda {
 namespace {
 
 template <typename T>
-__global__ void map_together(PTMZ_TOGETHER) {
+__global__ void small_maps(PTMZ_SMALL_MAPS) {
   PTMZ_DYNAMIC_SHARED(T, shared);
   Registers<T, 1> registers(shared);
   const SmallMap& map = task.maps[blockIdx.x];
@@ -25,6 +25,6 @@ __global__ void map_together(PTMZ_TOGETHER) {
 
 }  // namespace
 
-TogetherKernel together_kernel(DType real) { return real == DType::f32 ? map_together<float> : map_together<double>; }
+SmallMapsKernel small_maps_kernel(DType real) { return real == DType::f32 ? small_maps<float> : small_maps<double>; }
 
 }  // namespace ptmz::cuda

@@ -1,5 +1,5 @@
-// The choice of small maps.
-#include "compile/together.h"
+// The choice of launches that may run at the same time.
+#include "compile/beside.h"
 
 #include <algorithm>
 #include <limits>
@@ -54,10 +54,10 @@ bool is_small(const Launch& l, const std::vector<PlannedValue>& values) {
   });
 }
 
-}  // namespace
-
-int64_t gather_small_maps(const std::vector<Launch>& shared, std::vector<Launch>& varying,
-                          const std::vector<PlannedValue>& values) {
+// Moves to the end of the list the small maps that nothing else waits for: they write parts of output slots that are
+// their own, and read what stays as it is.
+void gather_small_maps(const std::vector<Launch>& shared, std::vector<Launch>& varying,
+                       const std::vector<PlannedValue>& values) {
   std::vector<Part> used;  // read by any launch, or written by a map
   for (const std::vector<Launch>* list : {&shared, static_cast<const std::vector<Launch>*>(&varying)})
     for (const Launch& l : *list)
@@ -68,8 +68,38 @@ int64_t gather_small_maps(const std::vector<Launch>& shared, std::vector<Launch>
     const Part own = part_of(l, l.operands[0]);  // meets itself once
     return std::count_if(used.begin(), used.end(), [&](const Part& p) { return p.overlaps(own); }) > 1;
   };
-  const auto small = std::stable_partition(varying.begin(), varying.end(), waits);
-  return varying.end() - small;
+  const auto first = std::stable_partition(varying.begin(), varying.end(), waits);
+  for (auto map = first; map != varying.end(); ++map) map->beside = map != first;
+}
+
+// Whether a launch reads what another one writes. No launch writes what an earlier one reads: values are written once.
+bool reads_from(const Launch& l, const Launch& other) {
+  return std::any_of(l.operands + 1, l.operands + l.operand_count,
+                     [&](const Operand& o) { return o.buffer >= 0 && o.buffer == other.operands[0].buffer; });
+}
+
+}  // namespace
+
+void find_beside(const std::vector<Launch>& shared, std::vector<Launch>& varying,
+                 const std::vector<PlannedValue>& values, const Device& device, DType real) {
+  size_t first = 0;  // of those that the next one may be beside
+  for (size_t i = 0; i < varying.size(); ++i) {
+    const auto group = varying.begin() + static_cast<std::ptrdiff_t>(first),
+               here = varying.begin() + static_cast<std::ptrdiff_t>(i);
+    const bool side = device.runs_beside(*here, real);
+    here->beside = side && group != here && here->varies == group->varies &&
+                   std::none_of(group, here, [&](const Launch& l) { return reads_from(*here, l); });
+    if (!here->beside) first = side ? i : i + 1;
+  }
+  gather_small_maps(shared, varying, values);
+}
+
+void part_scratch(std::vector<Launch>& list) {
+  for (size_t i = 1; i < list.size(); ++i) {
+    if (!list[i].beside) continue;
+    list[i].scratch_before = list[i - 1].scratch_before + list[i - 1].scratch_bytes;
+    list[i].tickets_before = list[i - 1].tickets_before + list[i - 1].tickets;
+  }
 }
 
 }  // namespace ptmz
