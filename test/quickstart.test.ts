@@ -313,13 +313,17 @@ describe('a network that diverges', () => {
 
 test('the part that is done counts earlier runs, the time that is left does not', () => {
   const work = new Workload(10, 2);
-  expect(work.progress(0)).toEqual({ fraction: 0.2, eta: NaN });
+  const [one, other] = [{}, {}];
+  expect(work.progress(one, 0)).toEqual({ fraction: 0.2, eta: NaN });
   work.skip(1);
-  expect(work.progress(0)).toEqual({ fraction: 0.3, eta: NaN });
-  work.finish(3);
-  expect(work.progress(1)).toEqual({ fraction: 0.7, eta: expect.any(Number) });
-  work.finish(4);
-  expect(work.progress(0)).toEqual({ fraction: 1, eta: 0 });
+  expect(work.progress(one, 0)).toEqual({ fraction: 0.3, eta: NaN });
+  work.finish(one, 3);
+  expect(work.progress(one, 1)).toEqual({ fraction: 0.7, eta: expect.any(Number) });
+  expect(work.progress(other, 1).fraction).toBe(0.8);
+  work.finish(one, 3);
+  expect(work.progress(other, 0.5).fraction).toBe(0.95);
+  work.finish(other, 1);
+  expect(work.progress(one, 0)).toEqual({ fraction: 1, eta: 0 });
 });
 
 describe('refuses before any work', () => {

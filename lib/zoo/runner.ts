@@ -1,4 +1,4 @@
-/** runZoo: trains and measures the cells of a zoo that are missing, one after the other. */
+/** runZoo: trains and measures the cells of a zoo that are missing. */
 import { existsSync } from 'node:fs';
 import { requireDevice } from '../device.js';
 import { PtmzError } from '../errors.js';
@@ -35,7 +35,7 @@ export type ZooProgress = StageProgress & {
 export interface ZooOptions {
   /** `cpu` (default), `cuda` or `cuda:N`. A cell that was begun on another one goes on, with a warning. */
   device?: string;
-  /** Stops within milliseconds; the cell under way is saved, and the promise rejects with `signal.reason`. */
+  /** Stops within milliseconds; what is under way is saved, and the promise rejects with `signal.reason`. */
   signal?: AbortSignal;
   onBegin?: (cell: Cell, position: number, cells: number) => void;
   onProgress?: (progress: ZooProgress) => void;
@@ -47,8 +47,14 @@ export interface ZooOptions {
 }
 
 /**
- * Trains and measures what is missing in `store`. Each cell uses all cores, so on the CPU cells side by side would
- * gain nothing.
+ * Cells that are at work at the same time. On the CPU each uses all cores; a device is not filled by what the small ones
+ * launch, and takes several jobs side by side.
+ */
+export const cellsAtOnce = (device: string): number => (device === 'cpu' ? 1 : 4);
+
+/**
+ * Trains and measures what is missing in `store`: on the CPU cell after cell, on a device several side by side. If one
+ * fails, the others stop and are saved.
  *
  * @throws PtmzError `INVALID_ARGUMENT` or `CUDA_UNAVAILABLE` for the device before any work; those of training, measures
  * and files; with an aborted signal it rejects with `signal.reason`
@@ -60,18 +66,27 @@ export async function runZoo(store: ZooStore, options: ZooOptions = {}): Promise
   const cost = (some: readonly Cell[]) =>
     some.flatMap((cell) => stages.map((stage) => stageCost(grid, cell, stage))).reduce((sum, c) => sum + c, 0);
   const work = new Workload(cost(cells), cost(cells.filter((cell) => store.isFinished(cell))));
-  for (const [index, cell] of cells.entries()) {
-    if (store.isFinished(cell)) continue;
-    options.signal?.throwIfAborted();
-    options.onBegin?.(cell, index + 1, cells.length);
-    using run = await prepareCell(store, cell, device);
-    run.warnings.forEach((warning) => options.onWarning?.(warning));
-    const job = new CellJob(grid, cell, run, work, options);
-    await job.train(store.checkpoints(cell));
-    const lines = describeCell(grid, cell, run, await job.measure());
-    store.finish(cell, lines);
-    options.onFinish?.(cell, lines);
-  }
+  const stop = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
+  const left = cells.entries();
+  // Those who call this share the cells that are left.
+  const takeCells = async () => {
+    for (const [index, cell] of left) {
+      if (store.isFinished(cell)) continue;
+      signal.throwIfAborted();
+      options.onBegin?.(cell, index + 1, cells.length);
+      using run = await prepareCell(store, cell, device);
+      run.warnings.forEach((warning) => options.onWarning?.(warning));
+      const job = new CellJob(grid, cell, run, work, { ...options, signal });
+      await job.train(store.checkpoints(cell));
+      const lines = describeCell(grid, cell, run, await job.measure());
+      store.finish(cell, lines);
+      options.onFinish?.(cell, lines);
+    }
+  };
+  const takers = Array.from({ length: cellsAtOnce(device) }, () => takeCells().catch((error) => stop.abort(error)));
+  await Promise.all(takers);
+  stop.signal.throwIfAborted(); // with the first error
 }
 
 /** The population of a cell as it was saved, or a new one. */
@@ -96,7 +111,7 @@ class CellJob {
 
   /** Says where a stage is, with this much of the work done since it began. */
   #report(progress: StageProgress, done: number): void {
-    this.options.onProgress?.({ cell: this.cell, ...progress, ...this.work.progress(done) });
+    this.options.onProgress?.({ cell: this.cell, ...progress, ...this.work.progress(this, done) });
   }
 
   /** Trains what is left to train, and saves every epoch. */
@@ -113,7 +128,7 @@ class CellJob {
       onDiskFull,
       onProgress: (own) => this.#report({ stage: 'training', own }, whole * (own.step / own.steps - before)),
     });
-    work.finish(whole * (1 - before));
+    work.finish(this, whole * (1 - before));
   }
 
   /** The curvature of every member that has not diverged. */
@@ -158,7 +173,7 @@ class CellJob {
       this.options.onWarning?.(`${this.cell.name}: no ${stage}: ${error.message}`);
       return undefined;
     } finally {
-      this.work.finish(cost);
+      this.work.finish(this, cost);
     }
   }
 }

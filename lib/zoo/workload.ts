@@ -33,6 +33,8 @@ export class Workload {
   readonly #began = performance.now();
   #finished: number;
   #before: number;
+  /** How much is done of each piece that is under way, by who is at it. */
+  readonly #pieces = new Map<object, number>();
 
   /** @param before of the total, what earlier runs have finished */
   constructor(
@@ -42,7 +44,9 @@ export class Workload {
     this.#finished = this.#before = before;
   }
 
-  finish(cost: number): void {
+  /** `who` has come to the end of a piece. */
+  finish(who: object, cost: number): void {
+    this.#pieces.delete(who);
     this.#finished += cost;
   }
 
@@ -52,9 +56,10 @@ export class Workload {
     this.#before += cost;
   }
 
-  /** With this much of the piece at hand done: the part of everything, and the expected seconds to the end. */
-  progress(piece: number): { fraction: number; eta: number } {
-    const done = this.#finished + piece;
+  /** With this much of the piece of `who` done: the part of everything, and the expected seconds to the end. */
+  progress(who: object, piece: number): { fraction: number; eta: number } {
+    this.#pieces.set(who, piece);
+    const done = [...this.#pieces.values()].reduce((sum, part) => sum + part, this.#finished);
     const seconds = (performance.now() - this.#began) / 1000;
     const own = done - this.#before;
     return { fraction: done / this.total, eta: own > 0 ? (seconds / own) * (this.total - done) : NaN };

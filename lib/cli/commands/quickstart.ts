@@ -5,9 +5,17 @@ import { dataSources } from '../../data/registry.js';
 import { requireDevice } from '../../device.js';
 import { PtmzError } from '../../errors.js';
 import { resnetDefaults } from '../../train/trainResNet.js';
-import { cellsOf, checkGrid, checkSettings, gridParams, type Grid, type HessianSettings } from '../../zoo/grid.js';
+import {
+  cellsOf,
+  checkGrid,
+  checkSettings,
+  gridParams,
+  type Cell,
+  type Grid,
+  type HessianSettings,
+} from '../../zoo/grid.js';
 import type { ResultLine } from '../../zoo/resultLine.js';
-import { runZoo, type ZooProgress } from '../../zoo/runner.js';
+import { cellsAtOnce, runZoo, type ZooOptions, type ZooProgress } from '../../zoo/runner.js';
 import { ZooStore } from '../../zoo/store.js';
 import { withExamples, type AddCommand } from '../command.js';
 import { addDataOptions, chooseData, readImages, type ChosenData, type DataOptions } from '../dataOptions.js';
@@ -121,26 +129,54 @@ async function trainAndMeasure(
   const cells = cellsOf(store.grid);
   const before = cells.filter((cell) => store.isFinished(cell)).length;
   if (before > 0) process.stderr.write(`${before} of ${cells.length} cells were finished before\n`);
-  let began = 0;
   try {
     await runZoo(store, {
       device,
       signal: interrupt.signal,
-      onBegin: (cell, position, count) => {
-        began = performance.now();
-        progress.begin(`[${position}/${count}] width ${cell.width}, batch size ${cell.batchSize}`);
-      },
-      onProgress: (p) => progress.update(p.fraction, p.eta, describeStage(p)),
-      onFinish: (_, lines) => progress.end(`${formatDuration(secondsSince(began))}, ${outcome(lines)}`),
+      ...(cellsAtOnce(device) > 1 ? showSideBySide(progress, cells.length - before) : showInTurn(progress)),
       onDiskFull: sayPaused(progress),
       onWarning: (message) => progress.note(`warning: ${message}`),
     });
+    progress.stop();
     return true;
   } catch (error) {
     progress.stop();
     if (!interrupt.caused(error)) throw error;
     return false;
   }
+}
+
+type Shown = Pick<ZooOptions, 'onBegin' | 'onProgress' | 'onFinish'>;
+
+const titleOf = ({ width, batchSize }: Cell, position: number, count: number): string =>
+  `[${position}/${count}] width ${width}, batch size ${batchSize}`;
+
+/** Each cell with a bar of its own. */
+function showInTurn(progress: Progress): Shown {
+  let began = 0;
+  return {
+    onBegin: (...cell) => {
+      began = performance.now();
+      progress.begin(titleOf(...cell));
+    },
+    onProgress: (p) => progress.update(p.fraction, p.eta, describeStage(p)),
+    onFinish: (_, lines) => progress.end(`${formatDuration(secondsSince(began))}, ${outcome(lines)}`),
+  };
+}
+
+/** All cells under one bar, and a line for each that is done. */
+function showSideBySide(progress: Progress, count: number): Shown {
+  const underWay = new Map<Cell, { title: string; began: number }>();
+  if (count > 0) progress.begin(`${formatCount(count, 'cell')} side by side`);
+  return {
+    onBegin: (...cell) => underWay.set(cell[0], { title: titleOf(...cell), began: performance.now() }),
+    onProgress: (p) =>
+      progress.update(p.fraction, p.eta, `width ${p.cell.width}, batch size ${p.cell.batchSize}: ${describeStage(p)}`),
+    onFinish: (cell, lines) => {
+      const { title, began } = underWay.get(cell)!;
+      progress.note(`${title}: ${formatDuration(secondsSince(began))}, ${outcome(lines)}`);
+    },
+  };
 }
 
 function describeStage(progress: ZooProgress): string {
