@@ -6,6 +6,8 @@
 #include <thread>
 
 #include "autodiff/autodiff.h"
+#include "backend/cuda/cut.h"
+#include "backend/cuda/kernels/table.h"
 #include "backend/cuda/runtime.h"
 #include "device_runner.h"
 #include "runtime/device_arena.h"
@@ -253,6 +255,22 @@ TEST(cuda_small_maps_run_together) {
     const auto expected = run(compile(g, outputs, {real, {ps}}, cpu_backend()), nullptr);
     CHECK_CLOSE(difference(expected, run(program, &emulated())), 0, real == DType::f32 ? 1e-6 : 1e-14);
   }
+}
+
+// A block that finds out whether it is the last has a few bytes of its own, beside those that its threads ask for; the
+// emulated device does not see them.
+TEST(cuda_sums_leave_room_in_shared_memory) {
+  Launch l{};
+  l.code = LaunchCode::reduce_sum;
+  l.rank = 1;
+  l.shape[0] = 1 << 20;
+  for (int registers = 1; registers <= 60; ++registers)
+    for (const int64_t element : {4, 8}) {
+      const int64_t bytes = cuda::reduction_thread_bytes(cuda::Reduction::sum, registers, element);
+      const cuda::Cut cut = cuda::cut_reduction(l, bytes);
+      CHECK(cut.splits > 1 && cut.tickets == 1);
+      CHECK(cut.threads >= 16 && cut.threads * bytes + 16 <= 48 * 1024);
+    }
 }
 
 TEST(cuda_faults_are_typed) {

@@ -42,15 +42,15 @@ void Cut::share(int64_t outputs, int64_t partial_bytes) {
   scratch_bytes = rounded(partial_bytes);
 }
 
-int threads_that_fit(int64_t bytes_per_thread, int most) {
-  while (most > 16 && most * bytes_per_thread > kSharedBytes) most /= 2;
+int threads_that_fit(int64_t bytes_per_thread, int most, int64_t own) {
+  while (most > 16 && own + most * bytes_per_thread > kSharedBytes) most /= 2;
   return most;
 }
 
 Cut cut_reduction(const Launch& l, int64_t thread_bytes) {
   Cut cut;
   const int64_t kept = product(l.shape, 0, l.kept_rank), reduced = product(l.shape, l.kept_rank, l.rank);
-  cut.threads = threads_that_fit(thread_bytes, kThreads);
+  cut.threads = threads_that_fit(thread_bytes, kThreads, kSplitsBytes);
   // Side by side in memory are outputs, or else the elements of one.
   const int64_t outputs = kept <= 1 ? 1 : std::min<int64_t>(32, 2 * power_of_two_below(kept - 1));
   cut.lanes =

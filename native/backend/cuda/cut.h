@@ -8,6 +8,7 @@
 namespace ptmz::cuda {
 
 inline constexpr int64_t kSharedBytes = 48 * 1024;  // what a block can have without asking
+inline constexpr int64_t kSplitsBytes = 64;         // of these, room for what kernels/splits.h has
 inline constexpr int kThreads = 256;
 
 inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -32,8 +33,8 @@ struct Cut {
   void share(int64_t outputs, int64_t partial_bytes);
 };
 
-// The most threads, up to `most`, whose shared memory fits a block; a power of two.
-int threads_that_fit(int64_t bytes_per_thread, int most);
+// The most threads, up to `most`, whose shared memory fits a block beside `own` bytes; a power of two.
+int threads_that_fit(int64_t bytes_per_thread, int most, int64_t own = 0);
 
 // Reductions with `thread_bytes` of shared memory per thread; argmax is never split.
 Cut cut_reduction(const Launch& launch, int64_t thread_bytes);

@@ -164,6 +164,12 @@ __device__ void narrow_weight(const NarrowTask& task, unsigned block) {
 
 // ---- kernels
 
+// Blocks of a multiprocessor for which the compiler has to save registers: of fewer they would hide less of the time
+// that memory takes, of more they would spill. The gradient of weights holds 36 sums.
+constexpr int kImageBlocks = 8;
+template <typename T>
+constexpr int kWeightBlocks = sizeof(T) == 8 ? 3 : 5;
+
 template <typename T, NarrowBody BODY>
 __device__ void run(const NarrowTask& task, unsigned block) {
   using enum NarrowBody;
@@ -180,7 +186,8 @@ __device__ void run(const NarrowTask& task, unsigned block) {
 }
 
 template <typename T, NarrowBody BODY>
-__global__ void __launch_bounds__(kNarrowThreads) narrow(PTMZ_NARROW) {
+__global__ void __launch_bounds__(kNarrowThreads, BODY < NarrowBody::weight1_2 ? kImageBlocks : kWeightBlocks<T>)
+    narrow(PTMZ_NARROW) {
   run<T, BODY>(all.tasks[0], blockIdx.x);
 }
 
@@ -196,7 +203,7 @@ __device__ void run_any(const NarrowTask& task, unsigned block) {
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kNarrowThreads) narrow_beside(PTMZ_NARROW) {
+__global__ void __launch_bounds__(kNarrowThreads, kWeightBlocks<T>) narrow_beside(PTMZ_NARROW) {
   unsigned block = blockIdx.x;
   int task = 0;
   for (; block >= static_cast<unsigned>(all.tasks[task].blocks); ++task)

@@ -15,7 +15,7 @@ __device__ inline V* partials_of(const AnyTask& task) {
 // what the others wrote before can then be read. For all threads of a block at once.
 template <typename AnyTask>
 __device__ inline bool is_last_split(const AnyTask& task, int64_t output) {
-  __shared__ bool last;
+  __shared__ bool last;  // within kSplitsBytes of cut.h
   __threadfence();
   __syncthreads();
   if (threadIdx.x == 0) {
