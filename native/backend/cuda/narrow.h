@@ -45,16 +45,9 @@ struct Narrow {
 };
 static_assert(sizeof(Narrow) <= 4096, "kernel parameters are limited to 4 KB");
 
-#ifndef PTMZ_CUDA_ON_HOST
-#define PTMZ_NARROW const __grid_constant__ Narrow all
-using NarrowKernel = void (*)(const Narrow);
-#else
-#define PTMZ_NARROW const Narrow& all
-using NarrowKernel = void (*)(const Narrow&);
-#endif
 // kernels/narrow.cu: blocks of the first task, of the second, and so on. One of a single body has fewer registers.
-NarrowKernel narrow_kernel(NarrowBody body, DType real);
-NarrowKernel narrow_beside_kernel(DType real);
+KernelOf<Narrow> narrow_kernel(NarrowBody body, DType real);
+KernelOf<Narrow> narrow_beside_kernel(DType real);
 
 // Collects convolutions that have no order among themselves and puts them on a stream, as few launches as they fit
 // into.

@@ -18,17 +18,19 @@
 
 namespace ptmz::cuda {
 
-// Every kernel takes its task by value, so that a captured graph keeps it. The member is blockIdx.y.
+// Every kernel takes one struct by value, so that a captured graph keeps it. The member is blockIdx.y.
 #ifndef PTMZ_CUDA_ON_HOST
-#define PTMZ_TASK const __grid_constant__ Task task
-#define PTMZ_STEP const __grid_constant__ StepTask task
-using Kernel = void (*)(const Task);
-using StepKernel = void (*)(const StepTask);
+#define PTMZ_PARAMETER(Type, name) const __grid_constant__ Type name
+template <typename Parameter>
+using KernelOf = void (*)(const Parameter);
 #else  // a copy per thread would be most of the time
-#define PTMZ_TASK const Task& task
-#define PTMZ_STEP const StepTask& task
-using Kernel = void (*)(const Task&);
-using StepKernel = void (*)(const StepTask&);
+#define PTMZ_PARAMETER(Type, name) const Type& name
+template <typename Parameter>
+using KernelOf = void (*)(const Parameter&);
 #endif
+#define PTMZ_TASK PTMZ_PARAMETER(Task, task)
+#define PTMZ_STEP PTMZ_PARAMETER(StepTask, task)
+using Kernel = KernelOf<Task>;
+using StepKernel = KernelOf<StepTask>;
 
 }  // namespace ptmz::cuda

@@ -28,14 +28,7 @@ struct SmallMaps {
 };
 static_assert(sizeof(SmallMaps) <= 4096, "kernel parameters are limited to 4 KB");
 
-#ifndef PTMZ_CUDA_ON_HOST
-#define PTMZ_SMALL_MAPS const __grid_constant__ SmallMaps task
-using SmallMapsKernel = void (*)(const SmallMaps);
-#else
-#define PTMZ_SMALL_MAPS const SmallMaps& task
-using SmallMapsKernel = void (*)(const SmallMaps&);
-#endif
-SmallMapsKernel small_maps_kernel(DType real);  // kernels/small_maps.cu: a block for each map
+KernelOf<SmallMaps> small_maps_kernel(DType real);  // kernels/small_maps.cu: a block for each map
 
 // Collects maps that have no order among themselves and puts them on a stream, as few launches as they fit into.
 class SmallMapsPacker {

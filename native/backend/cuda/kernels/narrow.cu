@@ -187,7 +187,7 @@ __device__ void run(const NarrowTask& task, unsigned block) {
 
 template <typename T, NarrowBody BODY>
 __global__ void __launch_bounds__(kNarrowThreads, BODY < NarrowBody::weight1_2 ? kImageBlocks : kWeightBlocks<T>)
-    narrow(PTMZ_NARROW) {
+    narrow(PTMZ_PARAMETER(Narrow, all)) {
   run<T, BODY>(all.tasks[0], blockIdx.x);
 }
 
@@ -203,7 +203,7 @@ __device__ void run_any(const NarrowTask& task, unsigned block) {
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kNarrowThreads, kWeightBlocks<T>) narrow_beside(PTMZ_NARROW) {
+__global__ void __launch_bounds__(kNarrowThreads, kWeightBlocks<T>) narrow_beside(PTMZ_PARAMETER(Narrow, all)) {
   unsigned block = blockIdx.x;
   int task = 0;
   for (; block >= static_cast<unsigned>(all.tasks[task].blocks); ++task)
@@ -212,18 +212,18 @@ __global__ void __launch_bounds__(kNarrowThreads, kWeightBlocks<T>) narrow_besid
 }
 
 template <typename T, int... BODIES>
-NarrowKernel kernel_of(NarrowBody body, std::integer_sequence<int, BODIES...>) {
-  static constexpr NarrowKernel all[] = {narrow<T, static_cast<NarrowBody>(BODIES)>...};
+KernelOf<Narrow> kernel_of(NarrowBody body, std::integer_sequence<int, BODIES...>) {
+  static constexpr KernelOf<Narrow> all[] = {narrow<T, static_cast<NarrowBody>(BODIES)>...};
   return all[static_cast<int>(body)];
 }
 
 }  // namespace
 
-NarrowKernel narrow_kernel(NarrowBody body, DType real) {
+KernelOf<Narrow> narrow_kernel(NarrowBody body, DType real) {
   using Bodies = std::make_integer_sequence<int, static_cast<int>(NarrowBody::count)>;
   return real == DType::f32 ? kernel_of<float>(body, Bodies()) : kernel_of<double>(body, Bodies());
 }
-NarrowKernel narrow_beside_kernel(DType real) {
+KernelOf<Narrow> narrow_beside_kernel(DType real) {
   return real == DType::f32 ? narrow_beside<float> : narrow_beside<double>;
 }
 

@@ -6,7 +6,7 @@ namespace ptmz::cuda {
 namespace {
 
 template <typename T>
-__global__ void small_maps(PTMZ_SMALL_MAPS) {
+__global__ void small_maps(PTMZ_PARAMETER(SmallMaps, task)) {
   PTMZ_DYNAMIC_SHARED(T, shared);
   Registers<T, 1> registers(shared);
   const SmallMap& map = task.maps[blockIdx.x];
@@ -25,6 +25,8 @@ __global__ void small_maps(PTMZ_SMALL_MAPS) {
 
 }  // namespace
 
-SmallMapsKernel small_maps_kernel(DType real) { return real == DType::f32 ? small_maps<float> : small_maps<double>; }
+KernelOf<SmallMaps> small_maps_kernel(DType real) {
+  return real == DType::f32 ? small_maps<float> : small_maps<double>;
+}
 
 }  // namespace ptmz::cuda
