@@ -14,6 +14,8 @@ inline constexpr int kLanesInt = 11;   // of the ints of what has images in lane
 inline constexpr int kPartsInt = 12;
 // Of a batch norm's ints: images of the last set, where these are fewer than its lanes; 0: it is full.
 inline constexpr int kTailInt = 13;
+// Of batch_norm_backward: the first input of its instructions, whose result is operand 1.
+inline constexpr int kNormInputs = 7;
 
 enum class DType : uint8_t { f32, f64, i32, u8 };
 
@@ -47,7 +49,7 @@ enum class LaunchCode : int32_t {
   batch_norm_backward_sums,
   batch_norm_backward_input,
   // As batch_norm, batch_norm_add and batch_norm_backward_input, and the statistics or sums that these read are written
-  // on the way (compile/norms.h).
+  // on the way; instructions of the last one compute the gradient that it is given (compile/norms.h).
   batch_norm_training,
   batch_norm_training_add,
   batch_norm_backward,
@@ -94,6 +96,7 @@ struct Launch {
   bool column;  // reductions: the innermost axis in memory is a kept one
   int32_t operand_count;
   Operand operands[kMaxOperands];  // operand 0 is the output
+  uint32_t also_writes;            // the operands, as bits, that are outputs, too
   int64_t ints[20];
   double reals[2];
   int32_t instr_begin, instr_count, result_register, register_count;

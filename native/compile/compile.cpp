@@ -93,10 +93,11 @@ std::shared_ptr<Program> compile(Graph& graph, const std::vector<Output>& reques
   const Groups groups = group_elementwise(graph, live, is_output, varies, options.fuse);
   Lowered lowered = lower(graph, live, groups, varies, outputs, slot_varies, options.real, backend);
   const Device* const device = backend.device();
-  if (device != nullptr) find_beside(lowered.shared, lowered.varying, lowered.values, *device, options.real);
-  const Plan plan = plan_memory(lowered.values, lowered.shared, lowered.varying, options.real == DType::f64 ? 8 : 4);
-  if (device != nullptr)
+  if (device != nullptr) {
+    find_beside(lowered.shared, lowered.varying, lowered.values, *device, options.real);
     for (std::vector<Launch>* list : {&lowered.shared, &lowered.varying}) merge_norms(*list, *device);
+  }
+  const Plan plan = plan_memory(lowered.values, lowered.shared, lowered.varying, options.real == DType::f64 ? 8 : 4);
   program->shared = std::move(lowered.shared);
   program->varying = std::move(lowered.varying);
   program->instrs = std::move(lowered.instrs);

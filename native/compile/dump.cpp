@@ -17,7 +17,8 @@ std::string line(const Program& program, const Launch& l) {
   std::string out = std::string(name(l.code)) + " [";
   for (int32_t d = 0; d < l.rank; ++d) out += (d == 0 ? "" : d == l.kept_rank ? "|" : ",") + std::to_string(l.shape[d]);
   out += "] " + address(program, l.operands[0]) + " <-";
-  for (int32_t i = 1; i < l.operand_count; ++i) out += " " + address(program, l.operands[i]);
+  for (int32_t i = 1; i < l.operand_count; ++i)
+    out += " " + address(program, l.operands[i]) + (l.also_writes >> i & 1 ? "=" : "");
   out += program.instructions(l);
   return out + " blocks=" + std::to_string(l.blocks) + " %" + std::to_string(l.node) + "\n";
 }

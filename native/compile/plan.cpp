@@ -103,11 +103,12 @@ struct Placer {
     std::vector<int32_t> done;  // values that no launch needs any more
     for (size_t step = 0; step < list.size(); ++step) {
       const Launch& l = list[step];
-      const int32_t out = l.operands[0].buffer - kFirstValue;
       int32_t reused = -1;
-      if (out >= 0 && !placed[out]) {
-        reused = overwritable(l, step, last_use);
-        offset[out] = reused >= 0 ? offset[reused] : arena.take(values[out].bytes);
+      for (int32_t i = 0; i < l.operand_count; ++i) {
+        const int32_t out = l.operands[i].buffer - kFirstValue;
+        if ((i > 0 && (l.also_writes >> i & 1) == 0) || out < 0 || placed[out]) continue;
+        if (i == 0) reused = overwritable(l, step, last_use);
+        offset[out] = i == 0 && reused >= 0 ? offset[reused] : arena.take(values[out].bytes);
         placed[out] = true;
       }
       // Values are distinct operands or not: release each once, when all that run beside this launch have their own.

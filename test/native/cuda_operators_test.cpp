@@ -208,15 +208,24 @@ TEST(cuda_batch_norm) {
       const NodeId z = fused(Fused::batch_norm_add, {x, stats, weight, bias, residual}, {relu}, x);
       const NodeId sums = fused(Fused::batch_norm_backward_sums, {gradient, x, stats, weight, bias}, {relu}, pair);
       const NodeId dx = fused(Fused::batch_norm_backward_input, {gradient, x, stats, weight, bias, sums}, {relu}, x);
+      // A gradient that is computed first, for the norm alone and for others as well.
+      const NodeId given =
+          g.add(Op::select, {g.compare(Comparison::lt, residual, x), g.add(Op::add, {gradient, residual}), gradient});
+      const NodeId sums2 = fused(Fused::batch_norm_backward_sums, {given, x, stats, weight, bias}, {relu}, pair);
+      const NodeId dx2 = fused(Fused::batch_norm_backward_input, {given, x, stats, weight, bias, sums2}, {relu}, x);
       // Each norm right after its statistics, and not.
-      for (const auto& outputs : {std::vector{stats, y, z, sums, dx}, {stats, z}})
-        compare_all(
-            g, outputs, {xs, gs},
-            [&](int64_t members) {
-              return Values{ramp(n * members, 0.1, 0.77), ramp(n * members, 1.1, 0.31), ramp(2 * c, 0.4),
-                            ramp(n, 0.9, 1.3)};
-            },
-            2e-4, 1e-11);
+      const auto values = [&](int64_t members) {
+        return Values{ramp(n * members, 0.1, 0.77), ramp(n * members, 1.1, 0.31), ramp(2 * c, 0.4), ramp(n, 0.9, 1.3)};
+      };
+      for (const auto& outputs : {std::vector{stats, y, z, sums, dx}, {stats, z}, {dx2}, {given, sums2, dx2}})
+        compare_all(g, outputs, {xs, gs}, values, 2e-4, 1e-11);
+      Runner like{g, values(1), {xs, gs}, 1};
+      DeviceRunner run{like};
+      run({dx2});
+      const auto computes = [](const Launch& l) { return l.operand_count > kNormInputs && l.instr_count > 0; };
+      const bool small = n / c < 16384;
+      CHECK(std::any_of(run.program->varying.begin(), run.program->varying.end(), computes) == small);
+      CHECK(run.program->varying.size() == (small ? 2 : 4));
     }
 }
 

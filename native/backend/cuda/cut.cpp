@@ -152,13 +152,13 @@ Cut cut_channels(const Launch& l, int64_t partial_bytes) {
 
 bool takes_whole_channels(const Launch& l) { return l.shape[0] * l.shape[2] <= kWholeChannel; }
 
-Cut cut_whole_channels(const Launch& l) {
+Cut cut_whole_channels(const Launch& l, int64_t thread_bytes) {
   Cut cut;
   const int64_t elements = l.shape[0] * l.shape[2];
   cut.groups = l.shape[1];
   cut.split_size = elements;
-  cut.threads = static_cast<int>(std::clamp<int64_t>(
-      power_of_two_below(std::max<int64_t>(1, elements / kThreadElements)), 32, kWholeChannelThreads));
+  const int64_t wanted = power_of_two_below(std::max<int64_t>(1, elements / kThreadElements));
+  cut.threads = threads_that_fit(thread_bytes, static_cast<int>(std::clamp<int64_t>(wanted, 32, kWholeChannelThreads)));
   return cut;
 }
 

@@ -46,7 +46,7 @@ Cut cut_narrow(const Launch& launch, int64_t element_bytes);
 Cut cut_channels(const Launch& launch, int64_t partial_bytes);
 // Batch norms that compute the sums they read: whether channels are small enough, and the block of one.
 bool takes_whole_channels(const Launch& norm);
-Cut cut_whole_channels(const Launch& norm);
+Cut cut_whole_channels(const Launch& norm, int64_t thread_bytes);
 // Layer norm's sums over rows.
 Cut cut_columns(const Launch& launch, int64_t element_bytes);
 // Attention: rows of a tile in `lanes`, the same for both passes of the gradient.

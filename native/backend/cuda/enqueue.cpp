@@ -165,11 +165,14 @@ class Enqueuer {
   }
 
   cudaError_t whole_channels() {
-    const Cut cut = cut_whole_channels(l_);
+    const bool computes = l_.instr_count > 0;
+    const int registers = computes ? std::max(l_.register_count, l_.operand_count - kNormInputs) : 0;
+    const int64_t bytes = kChannelPartialBytes + registers * bytes_of(real_);
+    const Cut cut = cut_whole_channels(l_, bytes);
     take(cut);
     task_.reduced = cut.split_size;
-    return launch(whole_channel_kernel(l_.code, real_), task_, cut.groups, 1, cut.threads,
-                  kChannelPartialBytes * cut.threads);
+    return launch(whole_channel_kernel(l_.code, real_, computes), task_, cut.groups, 1, cut.threads,
+                  bytes * cut.threads);
   }
 
   cudaError_t rows(Kernel kernel) {

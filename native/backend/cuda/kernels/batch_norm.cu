@@ -99,12 +99,19 @@ struct BackwardSums {
   using Partial = TwoSums;
   static constexpr int kSums = 6;  // of batch_norm_backward_input
   __device__ static TwoSums of(const Task& task, const Share& share) {
+    const T* g = base_of<const T>(task, 1);
+    return sum(task, share, [g](int64_t i) { return g[i]; });
+  }
+  // `given_of`: the gradient of an element.
+  template <typename F>
+  __device__ static TwoSums sum(const Task& task, const Share& share, F given_of) {
     const Affine<T> affine(task, 3, share.channel);
-    const T *g = base_of<const T>(task, 1), *x = base_of<const T>(task, 2);
+    const T* x = base_of<const T>(task, 2);
     const bool relu = task.ints[0] != 0;
     Total<T> first, second;
     for (int64_t i = share.begin + threadIdx.x; i < share.end; i += blockDim.x) {
-      const T value = x[share.at(i)], given = g[share.at(i)], gradient = relu ? rectified(affine(value), given) : given;
+      const int64_t at = share.at(i);
+      const T value = x[at], given = given_of(at), gradient = relu ? rectified(affine(value), given) : given;
       first.add(gradient);
       second.add(gradient * (value - affine.mean));
     }
@@ -114,6 +121,22 @@ struct BackwardSums {
     const Affine<T> affine(task, 3, c);
     out[c] = static_cast<T>(sums.first);
     out[task.shape[1] + c] = static_cast<T>(sums.second * static_cast<double>(affine.deviation));
+  }
+};
+
+// The same of a gradient that the task's instructions compute first.
+template <typename T>
+struct ComputedSums : BackwardSums<T> {
+  __device__ static TwoSums of(const Task& task, const Share& share) {
+    PTMZ_DYNAMIC_SHARED(char, shared);
+    Registers<T, 1> registers(reinterpret_cast<T*>(shared + kChannelPartialBytes * blockDim.x));
+    T* const g = base_of<T>(task, 1);
+    return BackwardSums<T>::sum(task, share, [&](int64_t i) {
+      for (int r = 0; r + kNormInputs < task.operand_count; ++r)
+        registers.at(r, 0) = value_at<T>(task, kNormInputs + r, i);
+      registers.run(task.instrs, task.instr_count);
+      return g[i] = registers.at(task.result_register, 0);
+    });
   }
 };
 
@@ -206,7 +229,8 @@ Kernel normalise_of(LaunchCode code) {
   return normalise<T, Normalise<T, false>>;
 }
 template <typename T>
-Kernel whole_of(LaunchCode code) {
+Kernel whole_of(LaunchCode code, bool computes) {
+  if (computes) return normalise_channel<T, ComputedSums, GradientInput<T>>;
   if (code == LaunchCode::batch_norm_backward) return normalise_channel<T, BackwardSums, GradientInput<T>>;
   if (code == LaunchCode::batch_norm_training_add) return normalise_channel<T, Statistics, Normalise<T, true>>;
   return normalise_channel<T, Statistics, Normalise<T, false>>;
@@ -221,8 +245,8 @@ Kernel channel_kernel(LaunchCode code, DType real) {
 Kernel normalise_kernel(LaunchCode code, DType real) {
   return real == DType::f32 ? normalise_of<float>(code) : normalise_of<double>(code);
 }
-Kernel whole_channel_kernel(LaunchCode code, DType real) {
-  return real == DType::f32 ? whole_of<float>(code) : whole_of<double>(code);
+Kernel whole_channel_kernel(LaunchCode code, DType real, bool computes) {
+  return real == DType::f32 ? whole_of<float>(code, computes) : whole_of<double>(code, computes);
 }
 
 }  // namespace ptmz::cuda

@@ -36,9 +36,11 @@ enum class ColumnsMove { gather, add };
 Kernel columns_kernel(ColumnsMove what, DType real);
 
 // batch_norm.cu
-Kernel channel_kernel(LaunchCode code, DType real);        // batch_statistics, batch_norm_backward_sums
-Kernel normalise_kernel(LaunchCode code, DType real);      // batch_norm, batch_norm_add, batch_norm_backward_input
-Kernel whole_channel_kernel(LaunchCode code, DType real);  // both in one: batch_norm_training and the like
+Kernel channel_kernel(LaunchCode code, DType real);    // batch_statistics, batch_norm_backward_sums
+Kernel normalise_kernel(LaunchCode code, DType real);  // batch_norm, batch_norm_add, batch_norm_backward_input
+// Both in one: batch_norm_training and the like; `computes`: with the instructions of batch_norm_backward, whose
+// registers lie behind the partial sums in shared memory.
+Kernel whole_channel_kernel(LaunchCode code, DType real, bool computes);
 inline constexpr int64_t kChannelPartialBytes = 3 * sizeof(double);
 inline constexpr int kChannelThreads = 256;
 
