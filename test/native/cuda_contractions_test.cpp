@@ -3,6 +3,7 @@
 #include <cmath>
 #include <optional>
 
+#include "backend/cuda/beside.h"
 #include "backend/cuda/runtime.h"
 #include "backend/cuda/way.h"
 #include "device_runner.h"
@@ -200,7 +201,7 @@ TEST(cuda_convolutions_in_less_precision) {
 
 // What is chosen where nothing is forced: few channels, what a network's layers of ordinary width are, and wide ones.
 TEST(cuda_ways_of_convolutions) {
-  const auto way = [](int64_t images, int64_t channels, int64_t outputs, int64_t size, int64_t kernel, bool library) {
+  const auto conv = [](int64_t images, int64_t channels, int64_t outputs, int64_t size, int64_t kernel) {
     Launch l{};
     l.code = LaunchCode::conv2d;
     l.rank = 7;
@@ -208,7 +209,10 @@ TEST(cuda_ways_of_convolutions) {
     const int64_t ints[] = {1, 1, kernel / 2, kernel / 2, 1, 1, 1, size, size, kernel, kernel};
     std::copy(std::begin(shape), std::end(shape), l.shape);
     std::copy(std::begin(ints), std::end(ints), l.ints);
-    return cuda::way_of(l, DType::f32, library);
+    return l;
+  };
+  const auto way = [&](int64_t images, int64_t channels, int64_t outputs, int64_t size, int64_t kernel, bool library) {
+    return cuda::way_of(conv(images, channels, outputs, size, kernel), DType::f32, library);
   };
   for (const bool library : {false, true}) {
     CHECK(way(8, 3, 2, 32, 3, library) == cuda::Way::narrow);
@@ -218,6 +222,10 @@ TEST(cuda_ways_of_convolutions) {
     CHECK(way(8, 256, 256, 32, 3, library) == (library ? cuda::Way::columns : cuda::Way::tiles));
   }
   CHECK(way(1, 512, 64, 256, 7, true) == cuda::Way::tiles);  // one image is more than its columns may take
+  // Side by side with others: short ones of few channels.
+  CHECK(cuda::runs_beside(conv(8, 16, 16, 32, 3), DType::f32));
+  CHECK(!cuda::runs_beside(conv(128, 16, 16, 32, 3), DType::f32));
+  CHECK(!cuda::runs_beside(conv(8, 64, 64, 4, 3), DType::f32));
 }
 
 // Products that are large enough for cuBLAS, of every reading of the operands, over a batch or over members.

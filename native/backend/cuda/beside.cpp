@@ -7,9 +7,16 @@
 #include "backend/cuda/way.h"
 
 namespace ptmz::cuda {
+namespace {
+
+// Of a member; more take longer than it takes to launch them, and then a kernel of their own, which has fewer
+// registers, is worth more. An estimate, as the rates in way.cpp are.
+constexpr double kShortFlops = 1 << 26;
+
+}  // namespace
 
 bool runs_beside(const Launch& l, DType real) {
-  return is_convolution(l.code) && way_of(l, real, false) == Way::narrow;
+  return is_convolution(l.code) && flops_of(l) <= kShortFlops && way_of(l, real, false) == Way::narrow;
 }
 
 cudaError_t enqueue_beside(const DeviceLaunch* launches, int64_t count, cudaStream_t stream) {
