@@ -206,9 +206,10 @@ __global__ void normalise(PTMZ_TASK) {
   if (i < task.count) What(task, i / task.shape[2] % task.shape[1])(task, i);
 }
 
-// Block x: channel, all of it: its sums, and then what reads them. 1024 threads are the most of a block.
+// Block x: channel, all of it: its sums, and then what reads them. 1024 threads are the most of a block; for two blocks
+// at a time the compiler would spill.
 template <typename T, template <typename> class Sums, typename What>
-__global__ void __launch_bounds__(1024) normalise_channel(PTMZ_TASK) {
+__global__ void __launch_bounds__(1024, 1) normalise_channel(PTMZ_TASK) {
   const Share share(task);
   const auto all = fold_block(Sums<T>::of(task, share));
   if (threadIdx.x == 0) Sums<T>::store(task, base_of<T>(task, Sums<T>::kSums), share.channel, all);
