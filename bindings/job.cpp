@@ -13,6 +13,7 @@
 #include <optional>
 #include <thread>
 
+#include "backend/device.h"
 #include "convert.h"
 #include "environment.h"
 #include "errors.h"
@@ -22,7 +23,7 @@ namespace ptmz {
 namespace {
 
 constexpr size_t kQueueLength = 64;
-constexpr int kJobsOfDevice = 4;
+constexpr int kJobsOfDevice = 4, kMostJobs = 1024;
 constexpr auto kProgressInterval = std::chrono::milliseconds(33);
 constexpr auto kLongestExit = std::chrono::seconds(10);  // far longer than any launch
 
@@ -53,13 +54,12 @@ struct Stop {
 // cores.
 int jobs_at_once(const Device* device) {
   if (device == nullptr) return 1;
-  const char* const text = std::getenv("PTMZ_CUDA_JOBS");
-  return text && *text ? std::max(1, std::atoi(text)) : kJobsOfDevice;
+  return static_cast<int>(std::min<int64_t>(environment_number("PTMZ_CUDA_JOBS", 1, kJobsOfDevice), kMostJobs));
 }
 
 class Place {
  public:
-  Place(Stop& stop, const Device* device) : stop_(stop), device_(device) {
+  Place(Stop& stop, const Device* device) : stop_(stop), device_(device), tracks_(jobs_at_once(device)) {
     std::lock_guard lock(line().mutex);
     line().places.push_back(this);
   }
@@ -83,7 +83,7 @@ class Place {
  private:
   // The lowest free one, if all who came before for the same device have theirs.
   bool takes_track() {
-    std::vector<bool> free(static_cast<size_t>(jobs_at_once(device_)), true);
+    std::vector<bool> free(static_cast<size_t>(tracks_), true);
     for (const Place* place : line().places) {
       if (place->device_ != device_) continue;
       if (place == this) break;
@@ -101,6 +101,7 @@ class Place {
 
   Stop& stop_;
   const Device* const device_;  // null: the CPU
+  const int tracks_;            // that the device had when it was started
   int track_ = -1;              // while it is not its turn
 };
 

@@ -1,7 +1,9 @@
 // The choice of a backend by name.
 #include "backend/device.h"
 
+#include <charconv>
 #include <cstdlib>
+#include <cstring>
 
 #include "backend/cuda/device.h"
 #include "ir/error.h"
@@ -15,6 +17,18 @@ void Device::run(const Launch& launch, const Instr*, DType, void* const*, int64_
 bool environment_flag(const char* name) {
   const char* value = std::getenv(name);
   return value != nullptr && *value != '\0' && *value != '0';
+}
+
+int64_t environment_number(const char* name, int64_t least, int64_t otherwise) {
+  const char* const text = std::getenv(name);
+  if (text == nullptr || *text == '\0') return otherwise;
+  const char* const end = text + std::strlen(text);
+  int64_t number = 0;
+  const auto [rest, error] = std::from_chars(text, end, number);
+  if (error != std::errc() || rest != end || number < least)
+    throw Error("INVALID_ARGUMENT", std::string(name) + ": expected a whole number of at least " +
+                                        std::to_string(least) + ", got '" + text + "'");
+  return number;
 }
 
 std::vector<DeviceDescription> describe_devices() { return cuda::describe(); }

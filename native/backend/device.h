@@ -72,6 +72,9 @@ class Device : public Backend {
 
 // Whether a variable of the environment is set to anything but nothing and 0.
 bool environment_flag(const char* name);
+// A whole number of the environment, or `otherwise` where it is not set. Throws INVALID_ARGUMENT where it is none or
+// below `least`.
+int64_t environment_number(const char* name, int64_t least, int64_t otherwise);
 
 // What `ptmz doctor` says about one kind of device.
 struct DeviceDescription {

@@ -2,7 +2,6 @@
 #include "solvers/device_samples.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <string>
 
 #include "ir/error.h"
@@ -14,10 +13,7 @@ namespace {
 constexpr int64_t kWholeFileBytes = int64_t{1} << 28;
 
 // Up to how many bytes of tokens lie on a device as a whole.
-int64_t whole_file_bytes() {
-  const char* const text = std::getenv("PTMZ_CUDA_TOKEN_BYTES");
-  return text && *text ? std::strtoll(text, nullptr, 10) : kWholeFileBytes;
-}
+int64_t whole_file_bytes() { return environment_number("PTMZ_CUDA_TOKEN_BYTES", 0, kWholeFileBytes); }
 
 // All tokens that the windows of `data` show, in a device's memory; empty where they are too many.
 Buffer tokens_of(const Dataset& data, const Device& device, DeviceStream& stream) {

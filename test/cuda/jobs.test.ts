@@ -35,6 +35,22 @@ test('a short training overtakes a long one, unless jobs are to follow each othe
   expect((await ends(long, options(3, 60), short))[0]).not.toBe(2);
 });
 
+test('a number of jobs that is none is refused before any work', async () => {
+  for (const text of ['0', '-1', 'many', '2.5', '4 ']) {
+    process.env['PTMZ_CUDA_JOBS'] = text;
+    using run = prepare(options(1, 1));
+    await expect(run.train()).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: expect.stringContaining(
+        `PTMZ_CUDA_JOBS: expected a whole number of at least 1, got '${text}'`,
+      ) as string,
+    });
+    expect(run.step).toBe(0);
+    delete process.env['PTMZ_CUDA_JOBS'];
+    await run.train(); // it is not held by the job that did not begin
+  }
+});
+
 test('a job of the CPU does not wait for one of a device', async () => {
   expect(await ends(options(1, 60), { ...options(2, 1), device: 'cpu' })).toEqual([1, 0]);
 });

@@ -1,6 +1,8 @@
 // CudaDevice: a Device behind libptmz_cuda's table of functions.
 #include "backend/cuda/device.h"
 
+#include <cstdlib>
+#include <cstring>
 #include <map>
 #include <mutex>
 
@@ -194,6 +196,11 @@ const Device& open_device(int index) {
 }
 
 const Device& open_device(const Api& api, int index) {
+  const char* const way = std::getenv("PTMZ_CUDA_CONVOLUTIONS");
+  const auto is = [way](const char* known) { return std::strcmp(way, known) == 0; };
+  if (way != nullptr && !is("") && !is("tiles") && !is("narrow") && !is("columns"))
+    throw Error("INVALID_ARGUMENT",
+                std::string("PTMZ_CUDA_CONVOLUTIONS: expected tiles, narrow or columns, got '") + way + "'");
   const std::string name = "cuda:" + std::to_string(index);
   DriverReport driver;
   api.driver(&driver);
