@@ -55,6 +55,21 @@ const char* name(Precision precision) {
   return names[static_cast<int>(precision)];
 }
 
+int64_t element_count(const Launch& l) {
+  int64_t count = 1;
+  for (int32_t d = 0; d < l.rank; ++d) count *= l.shape[d];
+  return count;
+}
+
+bool is_dense(const Launch& l, const Operand& o) {
+  int64_t stride = 1;
+  for (int32_t d = l.rank - 1; d >= 0; --d) {
+    if (l.shape[d] != 1 && o.strides[d] != stride) return false;
+    stride *= l.shape[d];
+  }
+  return true;
+}
+
 double flops_of(const Launch& l) {
   switch (l.code) {
     case LaunchCode::matmul:

@@ -106,6 +106,10 @@ struct Launch {
   int64_t scratch_before, tickets_before;  // of those that it is beside, for each member
 };
 
+// Of the iteration space.
+int64_t element_count(const Launch& launch);
+// Whether the operand's elements follow each other as those of the iteration space do.
+bool is_dense(const Launch& launch, const Operand& operand);
 // Multiply-adds count as two; only contractions have enough of them to be compared with a peak, others give 0.
 double flops_of(const Launch& launch);
 // The same for all launches, where an element of the others costs what 30 operations of a contraction do.

@@ -13,20 +13,6 @@ constexpr int kFewInputs = 5;
 
 bool is_slot(const Operand& o) { return o.buffer >= 2 && o.buffer < kFirstValue; }
 
-int64_t elements(const Launch& l) {
-  int64_t count = 1;
-  for (int32_t d = 0; d < l.rank; ++d) count *= l.shape[d];
-  return count;
-}
-bool is_dense(const Launch& l, const Operand& o) {
-  int64_t stride = 1;
-  for (int32_t d = l.rank - 1; d >= 0; --d) {
-    if (l.shape[d] != 1 && o.strides[d] != stride) return false;
-    stride *= l.shape[d];
-  }
-  return true;
-}
-
 // What a launch reads or writes of a slot: from the first element to the last, of maps and sums; of others all there
 // is.
 struct Part {
@@ -44,7 +30,7 @@ Part part_of(const Launch& l, const Operand& o) {
 }
 
 bool is_small(const Launch& l, const std::vector<PlannedValue>& values) {
-  if (l.code != LaunchCode::map || !is_slot(l.operands[0]) || elements(l) > kSmallMap) return false;
+  if (l.code != LaunchCode::map || !is_slot(l.operands[0]) || element_count(l) > kSmallMap) return false;
   if (l.operand_count > 1 + kFewInputs) return false;
   return std::all_of(l.operands, l.operands + l.operand_count, [&](const Operand& o) {
     if (o.buffer < 0) return true;

@@ -43,25 +43,11 @@ bool merges(const Launch& first, const Launch& second, const Device& device) {
   return first.code == LaunchCode::batch_statistics || first.ints[0] == second.ints[0];  // both with relu or without
 }
 
-int64_t elements(const Launch& l) {
-  int64_t count = 1;
-  for (int32_t d = 0; d < l.rank; ++d) count *= l.shape[d];
-  return count;
-}
-bool is_dense(const Launch& l, const Operand& o) {
-  int64_t stride = 1;
-  for (int32_t d = l.rank - 1; d >= 0; --d) {
-    if (l.shape[d] != 1 && o.strides[d] != stride) return false;
-    stride *= l.shape[d];
-  }
-  return true;
-}
-
 // Whether `map` computes, element by element, the gradient that `norm` is given.
 bool computes_gradient(const Launch& map, const Launch& norm) {
   if (map.code != LaunchCode::map || map.beside || norm.code != LaunchCode::batch_norm_backward) return false;
   if (!same_place(map.operands[0], norm.operands[1]) || map.varies != norm.varies) return false;
-  if (elements(map) != elements(norm) || map.operand_count - 1 > kMaxOperands - kNormInputs) return false;
+  if (element_count(map) != element_count(norm) || map.operand_count - 1 > kMaxOperands - kNormInputs) return false;
   return std::all_of(map.operands, map.operands + map.operand_count,
                      [&](const Operand& o) { return o.buffer < 0 || (!o.is_index && is_dense(map, o)); });
 }

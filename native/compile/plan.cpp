@@ -56,20 +56,7 @@ class Arena {
   int64_t size_ = 0;
 };
 
-bool dense(const Launch& l, const Operand& o) {
-  int64_t stride = 1;
-  for (int32_t d = l.rank - 1; d >= 0; --d) {
-    if (l.shape[d] != 1 && o.strides[d] != stride) return false;
-    stride *= l.shape[d];
-  }
-  return o.offset == 0;
-}
-
-int64_t iterations(const Launch& l) {
-  int64_t n = 1;
-  for (int32_t d = 0; d < l.rank; ++d) n *= l.shape[d];
-  return n;
-}
+bool is_whole(const Launch& l, const Operand& o) { return o.offset == 0 && is_dense(l, o); }
 
 struct Placer {
   const std::vector<PlannedValue>& values;
@@ -80,20 +67,19 @@ struct Placer {
   // The input that this map may overwrite with its output: same bytes, read element by element, never read again. What
   // runs beside others may not: they might read it.
   int32_t overwritable(const Launch& l, size_t step, const std::vector<size_t>& last_use) const {
-    if (l.code != LaunchCode::map || !dense(l, l.operands[0])) return -1;
+    if (l.code != LaunchCode::map || !is_whole(l, l.operands[0])) return -1;
     const int32_t out = l.operands[0].buffer - kFirstValue;
-    const int64_t bytes = iterations(l) * real_bytes;
+    const int64_t bytes = element_count(l) * real_bytes;
     if (bytes != values[out].bytes) return -1;
     for (int32_t i = 1; i < l.operand_count; ++i) {
       const int32_t value = l.operands[i].buffer - kFirstValue;
       if (l.operands[i].buffer < kFirstValue || l.operands[i].is_index || values[value].varies != values[out].varies)
         continue;
       if (last_use[value] != step || values[value].bytes != bytes) continue;
-      bool everywhere_dense = true;
+      bool everywhere = true;
       for (int32_t j = 1; j < l.operand_count; ++j)
-        if (l.operands[j].buffer == l.operands[i].buffer)
-          everywhere_dense = everywhere_dense && dense(l, l.operands[j]);
-      if (everywhere_dense) return value;
+        if (l.operands[j].buffer == l.operands[i].buffer) everywhere = everywhere && is_whole(l, l.operands[j]);
+      if (everywhere) return value;
     }
     return -1;
   }
@@ -103,11 +89,12 @@ struct Placer {
     std::vector<int32_t> done;  // values that no launch needs any more
     for (size_t step = 0; step < list.size(); ++step) {
       const Launch& l = list[step];
+      const bool last_of_group = step + 1 == list.size() || !list[step + 1].beside, alone = !l.beside && last_of_group;
       int32_t reused = -1;
       for (int32_t i = 0; i < l.operand_count; ++i) {
         const int32_t out = l.operands[i].buffer - kFirstValue;
         if ((i > 0 && (l.also_writes >> i & 1) == 0) || out < 0 || placed[out]) continue;
-        if (i == 0) reused = overwritable(l, step, last_use);
+        if (i == 0 && alone) reused = overwritable(l, step, last_use);
         offset[out] = i == 0 && reused >= 0 ? offset[reused] : arena.take(values[out].bytes);
         placed[out] = true;
       }
@@ -118,7 +105,7 @@ struct Placer {
         last_use[value] = static_cast<size_t>(-1);
         if (value != reused) done.push_back(value);
       }
-      if (step + 1 < list.size() && list[step + 1].beside) continue;
+      if (!last_of_group) continue;
       for (const int32_t value : done) arena.give(offset[value], values[value].bytes);
       done.clear();
     }
