@@ -1,5 +1,9 @@
-// Two whole models as programs - loss, gradient, Hessian-vector product - with numbers that depend on positions only.
-const { crossEntropy, Graph, gpt2, resnet } = await import('../../dist/index.js');
+// Models as programs - loss, gradient, Hessian-vector product - with numbers that depend on positions only.
+const { batchNorm, conv2d, crossEntropy, globalAvgPool2d, Graph, gpt2, linear, resnet } =
+  await import('../../dist/index.js');
+
+/** Many pixels in few channels: the sums over a channel and those of the weights' gradient are shared by blocks. */
+export const manyPixels = 'a layer of many pixels';
 
 /** By name: builds into a graph, returns the loss and how many labels there are. */
 export const models = {
@@ -7,6 +11,13 @@ export const models = {
     const model = resnet({ depth: 18, width: 2, input: [3, 16, 16], classes: 10 });
     const logits = model.build(graph, graph.input('x', [4, 3, 16, 16]), { training: true });
     return { loss: crossEntropy(logits, graph.input('y', [4], 'index')), labels: 10 };
+  },
+  [manyPixels]: (graph) => {
+    const param = (name, shape) => graph.param(name, shape);
+    const x = conv2d(graph.input('x', [16, 3, 40, 40]), param('conv', [4, 3, 3, 3]), { padding: 1 });
+    const y = batchNorm(x, { weight: param('scale', [4]), bias: param('shift', [4]), relu: true });
+    const logits = linear(globalAvgPool2d(y).reshape([16, 4]), param('fc', [5, 4]));
+    return { loss: crossEntropy(logits, graph.input('y', [16], 'index')), labels: 5 };
   },
   'tiny GPT-2': (graph) => {
     const model = gpt2({ vocab: 19, block: 6, dim: 12, heads: 3, depth: 2 });

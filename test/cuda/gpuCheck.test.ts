@@ -35,7 +35,14 @@ test('scripts/gpu-check.sh', () => {
     package: expect.anything() as object,
   });
   const names = report.checks.map(({ name }) => name).join('\n');
-  for (const kind of [/oracle, ops/, /float32: hvp/, /without graphs/, /in chunks/, /training, .* against the CPU/])
+  for (const kind of [
+    /oracle, ops/,
+    /float32: hvp/,
+    /without graphs/,
+    /in chunks/,
+    /blocks share/,
+    /training, .* against the CPU/,
+  ])
     expect(names).toMatch(kind);
   for (const cut of [
     'again',
