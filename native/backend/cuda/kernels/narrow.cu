@@ -113,9 +113,8 @@ __device__ void narrow_weight(const NarrowTask& task, unsigned block) {
   const auto group = static_cast<int64_t>(block / static_cast<unsigned>(s.group_c));
   const T* x = base_of<const T>(task, 1) + (group * s.group_c + input) * of_x.channel;
   const T* y = base_of<const T>(task, 2) + (group * s.group_o + first) * of_y.channel;
-  const int32_t begin = static_cast<int32_t>(split * task.split_size), count = s.n * plane;
-  const int32_t left = count - begin,
-                end = begin + (left < task.split_size ? left : static_cast<int32_t>(task.split_size));
+  const int32_t begin = split * task.split_size, left = s.n * plane - begin;
+  const int32_t end = begin + (left < task.split_size ? left : task.split_size);
 
   T sum[OUTPUTS][kTaps] = {};
   for (int32_t index = begin + thread; index < end; index += kNarrowThreads) {
