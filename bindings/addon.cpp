@@ -7,6 +7,7 @@
 #include "backend/device.h"
 #include "environment.h"
 #include "errors.h"
+#include "job.h"
 #include "node_addon.h"
 #include "runtime/executor.h"
 #include "runtime/vector.h"
@@ -73,6 +74,12 @@ Napi::Value info(const Napi::CallbackInfo& call) {
   });
 }
 
+Napi::Value jobs_of_device(const Napi::CallbackInfo& call) {
+  return translated(call.Env(), [&]() -> Napi::Value {
+    return Napi::Number::New(call.Env(), jobs_at_once(backend_of(call[0].ToString().Utf8Value()).device()));
+  });
+}
+
 Napi::Value native_bytes_held(const Napi::CallbackInfo& call) {
   return Napi::Number::New(call.Env(), static_cast<double>(native_bytes()));
 }
@@ -88,6 +95,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add_training(env, exports);
   add_curvature(env, exports);
   exports["info"] = Napi::Function::New(env, info, "info");
+  exports["jobsAtOnce"] = Napi::Function::New(env, jobs_of_device, "jobsAtOnce");
   exports["nativeBytes"] = Napi::Function::New(env, native_bytes_held, "nativeBytes");
   return exports;
 }

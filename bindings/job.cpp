@@ -20,10 +20,17 @@
 #include "runtime/device_arena.h"
 
 namespace ptmz {
+
+// The small launches of a job do not fill a device. On the CPU it is one, which has all cores.
+int jobs_at_once(const Device* device) {
+  constexpr int kUsual = 4, kMost = 1024;
+  if (device == nullptr) return 1;
+  return static_cast<int>(std::min<int64_t>(environment_number("PTMZ_CUDA_JOBS", 1, kUsual), kMost));
+}
+
 namespace {
 
 constexpr size_t kQueueLength = 64;
-constexpr int kJobsOfDevice = 4, kMostJobs = 1024;
 constexpr auto kProgressInterval = std::chrono::milliseconds(33);
 constexpr auto kLongestExit = std::chrono::seconds(10);  // far longer than any launch
 
@@ -49,13 +56,6 @@ struct Stop {
     line().moved.notify_all();
   }
 };
-
-// Jobs that run side by side on a device, whose small launches do not fill it. On the CPU it is one, which has all
-// cores.
-int jobs_at_once(const Device* device) {
-  if (device == nullptr) return 1;
-  return static_cast<int>(std::min<int64_t>(environment_number("PTMZ_CUDA_JOBS", 1, kJobsOfDevice), kMostJobs));
-}
 
 class Place {
  public:

@@ -63,6 +63,10 @@ JobLock lock_exclusive(std::shared_ptr<std::atomic<bool>> busy, const std::strin
 Napi::Object start_job(Napi::Env env, Work work, std::vector<JobLock> locks, Napi::Value on_progress,
                        const Device* device);
 
+// How many jobs run side by side on a device, or on the CPU, where that is null. Throws INVALID_ARGUMENT where
+// PTMZ_CUDA_JOBS is no such number.
+int jobs_at_once(const Device* device);
+
 // Asks every job that was started on this environment to stop; used by its clean-up hook.
 class JobRegistry;
 std::shared_ptr<JobRegistry> make_job_registry();

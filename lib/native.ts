@@ -292,6 +292,8 @@ export interface NativeAddon {
   >;
   /** Bytes held by native vectors and arenas in this process now. */
   nativeBytes(): number;
+  /** Jobs that run side by side on a device. */
+  jobsAtOnce(device: string): number;
   info(): {
     version: string;
     compiler: string;

@@ -1,10 +1,11 @@
 /** runZoo: trains and measures the cells of a zoo that are missing. */
 import { existsSync } from 'node:fs';
 import { requireDevice } from '../device.js';
-import { PtmzError } from '../errors.js';
+import { callNative, PtmzError } from '../errors.js';
 import type { DiskFullError } from '../formats/diskSpace.js';
 import { hessianEigenvalues, type EigenvalueProgress } from '../landscape/eigenvalues.js';
 import { hessianTrace, type TraceProgress } from '../landscape/hessian.js';
+import { loadNative } from '../load.js';
 import { listCheckpoints } from '../train/checkpoints.js';
 import { loadRun } from '../train/loadRun.js';
 import { prepareResNet } from '../train/trainResNet.js';
@@ -47,20 +48,22 @@ export interface ZooOptions {
 }
 
 /**
- * Cells that are at work at the same time. On the CPU each uses all cores; a device is not filled by what the small ones
- * launch, and takes several jobs side by side.
+ * Cells that are at work at the same time: as many as jobs run side by side.
+ *
+ * @throws PtmzError `INVALID_ARGUMENT` where `PTMZ_CUDA_JOBS` is no number of jobs
  */
-export const cellsAtOnce = (device: string): number => (device === 'cpu' ? 1 : 4);
+export const cellsAtOnce = (device: string): number => callNative(() => loadNative().jobsAtOnce(device));
 
 /**
  * Trains and measures what is missing in `store`: on the CPU cell after cell, on a device several side by side. If one
  * fails, the others stop and are saved.
  *
- * @throws PtmzError `INVALID_ARGUMENT` or `CUDA_UNAVAILABLE` for the device before any work; those of training, measures
+ * @throws PtmzError `INVALID_ARGUMENT` or `CUDA_UNAVAILABLE` for the device, or the number of jobs, before any work; those of training, measures
  * and files; with an aborted signal it rejects with `signal.reason`
  */
 export async function runZoo(store: ZooStore, options: ZooOptions = {}): Promise<void> {
   const device = requireDevice('device', options.device ?? 'cpu');
+  const atOnce = cellsAtOnce(device);
   const { grid } = store;
   const cells = cellsOf(grid);
   const cost = (some: readonly Cell[]) =>
@@ -84,7 +87,7 @@ export async function runZoo(store: ZooStore, options: ZooOptions = {}): Promise
       options.onFinish?.(cell, lines);
     }
   };
-  const takers = Array.from({ length: cellsAtOnce(device) }, () => takeCells().catch((error) => stop.abort(error)));
+  const takers = Array.from({ length: atOnce }, () => takeCells().catch((error) => stop.abort(error)));
   await Promise.all(takers);
   stop.signal.throwIfAborted(); // with the first error
 }

@@ -17,7 +17,7 @@ const open = (name: string, some = {}) => new ZooStore(join(folder, name), { ...
 const cuda = (options: ZooOptions = {}): ZooOptions => ({ device: 'cuda', ...options });
 
 type Line = Record<string, number | string>;
-/** The last line of each network without what depends on the clock, by cell. */
+/** The last line of each network without what depends on the clock, by name. */
 function results(name: string): Line[] {
   const lines = readFileSync(join(folder, name, 'result.json'), 'utf8')
     .trim()
@@ -26,7 +26,7 @@ function results(name: string): Line[] {
     .map((line) => JSON.parse(line) as Line)
     .filter(({ done }) => done)
     .map((line) => Object.fromEntries(Object.entries(line).filter(([key]) => !/time|date|hostname|pid/.test(key))))
-    .sort((a, b) => Number(a['model::width']) - Number(b['model::width']) || Number(a.batchSize) - Number(b.batchSize));
+    .sort((a, b) => String(a.trial_id).localeCompare(String(b.trial_id)));
 }
 
 test('several cells are under way at a time; each has the numbers that it has alone', async () => {
@@ -44,6 +44,8 @@ test('several cells are under way at a time; each has the numbers that it has al
     );
   }
   expect(cellsAtOnce('cuda:0')).toBe(4);
+  expect(results('all').map((line) => line.trial_id)).toHaveLength(6);
+  expect(results('all').every((line) => Number.isFinite(line.train_loss))).toBe(true);
   expect(events.slice(0, 4).every((event) => event.startsWith('begin'))).toBe(true);
   expect(events.filter((event) => event.startsWith('finish'))).toHaveLength(6);
   fractions.forEach((fraction, i) => expect(fraction).toBeGreaterThanOrEqual((fractions[i - 1] ?? 0) - 1e-12));

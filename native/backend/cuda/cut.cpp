@@ -14,7 +14,7 @@ constexpr int64_t kEnoughBlocks = 512;
 constexpr int64_t kLaneElements = 32;  // worth a thread's while
 constexpr int64_t kSplitDepth = 256;   // of a product, worth a block's while
 constexpr int64_t kChannelElements = 8192;
-constexpr int64_t kWholeChannel = 16384;  // elements; of more, blocks that share them are faster than one launch less
+constexpr int64_t kWholeChannel = 16384;  // elements; of more, sharing blocks should be worth two launches. An estimate
 constexpr int64_t kWholeChannelThreads = 1024, kThreadElements = 4;
 constexpr int64_t kNarrowChannels = 16, kNarrowDepth = 160;  // beyond, tiles are full enough
 constexpr int64_t kNarrowPixels = 4;                         // of a weight's gradient, worth a thread's while

@@ -2,11 +2,11 @@
 #include "backend/cuda/device.h"
 
 #include <cstdlib>
-#include <cstring>
 #include <map>
 #include <mutex>
 
 #include "backend/cuda/load.h"
+#include "backend/cuda/way.h"
 #include "ir/error.h"
 
 namespace ptmz::cuda {
@@ -197,8 +197,7 @@ const Device& open_device(int index) {
 
 const Device& open_device(const Api& api, int index) {
   const char* const way = std::getenv("PTMZ_CUDA_CONVOLUTIONS");
-  const auto is = [way](const char* known) { return std::strcmp(way, known) == 0; };
-  if (way != nullptr && !is("") && !is("tiles") && !is("narrow") && !is("columns"))
+  if (way != nullptr && *way != '\0' && !way_named(way))
     throw Error("INVALID_ARGUMENT",
                 std::string("PTMZ_CUDA_CONVOLUTIONS: expected tiles, narrow or columns, got '") + way + "'");
   const std::string name = "cuda:" + std::to_string(index);

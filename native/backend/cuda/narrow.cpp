@@ -42,7 +42,7 @@ NarrowTask task_of(const DeviceLaunch& given, const Cut& cut) {
 cudaError_t NarrowPacker::add(const DeviceLaunch& given) {
   const Cut cut = cut_narrow(*given.launch, given.real == DType::f64 ? 8 : 4);
   const bool other = given.members != members_ || given.real != real_;
-  const bool full = count_ == kNarrowTasks || blocks_ + cut.groups > std::numeric_limits<int32_t>::max();
+  const bool full = count_ == kMostNarrowTasks || blocks_ + cut.groups > std::numeric_limits<int32_t>::max();
   const cudaError_t error = count_ > 0 && (other || full) ? flush() : cudaSuccess;
   if (error != cudaSuccess || cut.groups == 0) return error;
   members_ = given.members;

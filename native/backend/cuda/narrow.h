@@ -1,11 +1,11 @@
-// Narrow: convolutions of few channels (kernels/narrow.cu), several in one launch, as plain data that fits a kernel's
-// parameters.
+// NarrowTasks: convolutions of few channels (kernels/narrow.cu), several in one launch, as plain data that fits a
+// kernel's parameters.
 #pragma once
 #include "backend/cuda/runtime.h"
 
 namespace ptmz::cuda {
 
-inline constexpr int kNarrowThreads = 128, kNarrowTasks = 16;
+inline constexpr int kNarrowThreads = 128, kMostNarrowTasks = 16;
 
 // What a block computes: images from images, by a thread's outputs, or the gradient of weights, by the size of the
 // kernel and a thread's outputs.
@@ -40,14 +40,14 @@ struct NarrowTask {
   uint32_t* tickets;
   int64_t member_tickets;
 };
-struct Narrow {
-  NarrowTask tasks[kNarrowTasks];
+struct NarrowTasks {
+  NarrowTask tasks[kMostNarrowTasks];
 };
-static_assert(sizeof(Narrow) <= 4096, "kernel parameters are limited to 4 KB");
+static_assert(sizeof(NarrowTasks) <= 4096, "kernel parameters are limited to 4 KB");
 
 // kernels/narrow.cu: blocks of the first task, of the second, and so on. One of a single body has fewer registers.
-KernelOf<Narrow> narrow_kernel(NarrowBody body, DType real);
-KernelOf<Narrow> narrow_beside_kernel(DType real);
+KernelOf<NarrowTasks> narrow_kernel(NarrowBody body, DType real);
+KernelOf<NarrowTasks> narrow_beside_kernel(DType real);
 
 // Collects convolutions that have no order among themselves and puts them on a stream, as few launches as they fit
 // into.
@@ -60,7 +60,7 @@ class NarrowPacker {
 
  private:
   const cudaStream_t stream_;
-  Narrow pack_{};
+  NarrowTasks pack_{};
   int count_ = 0;
   int64_t blocks_ = 0, shared_ = 0, members_ = 0;
   DType real_ = DType::f32;

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 
 #include "backend/cuda/columns.h"
 #include "backend/cuda/cut.h"
@@ -30,10 +29,7 @@ Override& override_now() {
   static Override now = [] {
     Override from;
     const char* name = std::getenv("PTMZ_CUDA_CONVOLUTIONS");
-    if (name == nullptr) return from;
-    for (const auto& [known, way] :
-         {std::pair{"tiles", Way::tiles}, {"narrow", Way::narrow}, {"columns", Way::columns}})
-      if (std::strcmp(name, known) == 0) from.way = way;
+    if (name != nullptr) from.way = way_named(name);  // another name was refused when the device was opened
     return from;
   }();
   return now;

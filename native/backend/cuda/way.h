@@ -2,6 +2,7 @@
 // - and from whether there is cuBLAS.
 #pragma once
 #include <optional>
+#include <string_view>
 
 #include "backend/launch.h"
 
@@ -12,6 +13,14 @@ enum class Way {
   narrow,   // a thread for all channels of a pixel, kernels/narrow.cu
   columns,  // images written out as columns, and one large product by cuBLAS, columns.h
 };
+
+// What PTMZ_CUDA_CONVOLUTIONS may say.
+inline std::optional<Way> way_named(std::string_view name) {
+  if (name == "tiles") return Way::tiles;
+  if (name == "narrow") return Way::narrow;
+  if (name == "columns") return Way::columns;
+  return std::nullopt;
+}
 
 inline bool is_convolution(LaunchCode code) {
   return code == LaunchCode::conv2d || code == LaunchCode::conv2d_input || code == LaunchCode::conv2d_weight;

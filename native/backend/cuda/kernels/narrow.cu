@@ -1,5 +1,5 @@
-// Narrow: convolutions of few channels. A thread computes several outputs of one pixel, so that what it reads of the
-// images serves all of them; the tiles of contractions.cu would be mostly empty.
+// NarrowTasks: convolutions of few channels. A thread computes several outputs of one pixel, so that what it reads of
+// the images serves all of them; the tiles of contractions.cu would be mostly empty.
 #include <type_traits>
 #include <utility>
 
@@ -186,7 +186,7 @@ __device__ void run(const NarrowTask& task, unsigned block) {
 
 template <typename T, NarrowBody BODY>
 __global__ void __launch_bounds__(kNarrowThreads, BODY < NarrowBody::weight1_2 ? kImageBlocks : kWeightBlocks<T>)
-    narrow(PTMZ_PARAMETER(Narrow, all)) {
+    narrow(PTMZ_PARAMETER(NarrowTasks, all)) {
   run<T, BODY>(all.tasks[0], blockIdx.x);
 }
 
@@ -202,7 +202,7 @@ __device__ void run_any(const NarrowTask& task, unsigned block) {
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kNarrowThreads, kWeightBlocks<T>) narrow_beside(PTMZ_PARAMETER(Narrow, all)) {
+__global__ void __launch_bounds__(kNarrowThreads, kWeightBlocks<T>) narrow_beside(PTMZ_PARAMETER(NarrowTasks, all)) {
   unsigned block = blockIdx.x;
   int task = 0;
   for (; block >= static_cast<unsigned>(all.tasks[task].blocks); ++task)
@@ -211,18 +211,18 @@ __global__ void __launch_bounds__(kNarrowThreads, kWeightBlocks<T>) narrow_besid
 }
 
 template <typename T, int... BODIES>
-KernelOf<Narrow> kernel_of(NarrowBody body, std::integer_sequence<int, BODIES...>) {
-  static constexpr KernelOf<Narrow> all[] = {narrow<T, static_cast<NarrowBody>(BODIES)>...};
+KernelOf<NarrowTasks> kernel_of(NarrowBody body, std::integer_sequence<int, BODIES...>) {
+  static constexpr KernelOf<NarrowTasks> all[] = {narrow<T, static_cast<NarrowBody>(BODIES)>...};
   return all[static_cast<int>(body)];
 }
 
 }  // namespace
 
-KernelOf<Narrow> narrow_kernel(NarrowBody body, DType real) {
+KernelOf<NarrowTasks> narrow_kernel(NarrowBody body, DType real) {
   using Bodies = std::make_integer_sequence<int, static_cast<int>(NarrowBody::count)>;
   return real == DType::f32 ? kernel_of<float>(body, Bodies()) : kernel_of<double>(body, Bodies());
 }
-KernelOf<Narrow> narrow_beside_kernel(DType real) {
+KernelOf<NarrowTasks> narrow_beside_kernel(DType real) {
   return real == DType::f32 ? narrow_beside<float> : narrow_beside<double>;
 }
 
