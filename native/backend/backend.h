@@ -15,6 +15,13 @@ struct KernelFault {
 
 class Device;
 
+// How the images (N,C,H,W) of convolutions lie in memory.
+enum class ImageOrder {
+  as_written,
+  channels_outermost,  // C, N, H, W: all pixels of a channel are one row of a matrix
+  channels_last,       // N, H, W, C: all channels of a pixel are
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -25,8 +32,8 @@ class Backend {
   virtual bool maps_behind_products() const { return false; }
   // The SIMD lanes that its convolutions want so many images in (compile/view.h); 0: they want plain tensors.
   virtual int64_t image_lanes(int64_t /*images*/, DType) const { return 0; }
-  // Whether its convolutions write images with the channel outermost (compile/view.h).
-  virtual bool channels_outermost() const { return false; }
+  // The order in which its convolutions want images of so many channels.
+  virtual ImageOrder image_order(int64_t /*channels*/) const { return ImageOrder::as_written; }
   // Whether it can multiply in less than the program's own precision.
   virtual bool has_reduced_precision() const { return false; }
   // This backend if it has memory of its own (device.h), else null: programs then run on the host's.

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 
 #include "backend/cuda/device.h"
 #include "ir/error.h"
@@ -12,6 +13,31 @@ namespace ptmz {
 
 void Device::run(const Launch& launch, const Instr*, DType, void* const*, int64_t, int64_t, void*, KernelFault&) const {
   throw Error("INTERNAL", std::string(ptmz::name(launch.code)) + ": this device runs launches through its streams");
+}
+
+namespace {
+
+// None: until kernels on tensor cores gather such images by themselves, they only cost copies of weights
+// (docs/cuda.md).
+constexpr int64_t kChannelsLastFrom = std::numeric_limits<int64_t>::max();
+
+int64_t channels_last_at_first() { return environment_number("PTMZ_CUDA_CHANNELS_LAST", 1, kChannelsLastFrom); }
+
+int64_t& channels_last_now() {
+  static int64_t now = channels_last_at_first();
+  return now;
+}
+
+}  // namespace
+
+int64_t channels_last_from() { return channels_last_now(); }
+
+void use_channels_last_from(int64_t channels) {
+  channels_last_now() = channels == 0 ? channels_last_at_first() : channels;
+}
+
+ImageOrder Device::image_order(int64_t channels) const {
+  return channels < channels_last_from() ? ImageOrder::channels_outermost : ImageOrder::channels_last;
 }
 
 bool environment_flag(const char* name) {
@@ -37,6 +63,7 @@ const Backend& backend_of(const std::string& device) {
   if (device == "cpu") return cpu_backend();
   const std::string prefix = "cuda";
   if (device.compare(0, prefix.size(), prefix) == 0) {
+    channels_last_from();  // what the environment says wrongly is refused here
     const std::string rest = device.substr(prefix.size());
     if (rest.empty()) return cuda::open_device(0);
     const bool number = rest.size() >= 2 && rest.size() <= 4 && rest[0] == ':' &&

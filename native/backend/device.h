@@ -50,7 +50,7 @@ class DeviceStream {
 class Device : public Backend {
  public:
   const Device* device() const final { return this; }
-  bool channels_outermost() const final { return true; }
+  ImageOrder image_order(int64_t channels) const final;
   // Launches run through streams, for many members at once.
   void run(const Launch&, const Instr*, DType, void* const*, int64_t, int64_t, void*, KernelFault&) const final;
 
@@ -69,6 +69,11 @@ class Device : public Backend {
   // A stream for copies of vectors, one caller at a time.
   virtual DeviceStream& transfers() const = 0;
 };
+
+// The fewest channels of images that lie with the channel last on a device: $PTMZ_CUDA_CHANNELS_LAST.
+int64_t channels_last_from();
+// For tests: another number, or with 0 the one that it was at first.
+void use_channels_last_from(int64_t channels);
 
 // Whether a variable of the environment is set to anything but nothing and 0.
 bool environment_flag(const char* name);

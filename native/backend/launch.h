@@ -14,6 +14,9 @@ inline constexpr int kLanesInt = 11;   // of the ints of what has images in lane
 inline constexpr int kPartsInt = 12;
 // Of a batch norm's ints: images of the last set, where these are fewer than its lanes; 0: it is full.
 inline constexpr int kTailInt = 13;
+// Of a convolution's ints: which of its images have the channels of a pixel side by side, the weights being as x is.
+inline constexpr int kChannelsLastInt = 14;
+inline constexpr int64_t kInputsLast = 1, kOutputsLast = 2;
 // Of batch_norm_backward: the first input of its instructions, whose result is operand 1.
 inline constexpr int kNormInputs = 7;
 
@@ -93,7 +96,7 @@ struct Launch {
   // Other codes: see the kernel.
   int32_t rank, kept_rank;
   int64_t shape[kLaunchRank];
-  bool column;  // reductions: the innermost axis in memory is a kept one
+  bool column;  // reductions: the innermost axis in memory is a kept one; batch norms: it is that of channels
   int32_t operand_count;
   Operand operands[kMaxOperands];  // operand 0 is the output
   uint32_t also_writes;            // the operands, as bits, that are outputs, too

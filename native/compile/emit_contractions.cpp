@@ -95,12 +95,15 @@ void emit_conv(Emitter& e, NodeId id) {
   // A tiny one costs more to reorder than it gains.
   const bool there = (a && e.lanes_of(n.inputs[0]) > 0) || (b && e.lanes_of(n.inputs[1]) > 0);
   const int64_t lanes = there || work >= kLeastLanesWork ? e.backend.image_lanes(images, e.real) : 0;
-  const bool channels = e.backend.channels_outermost();
-  const auto weights = [&](NodeId input) { return e.dense(input); };
+  // Weights lie as the images do that they are multiplied with.
+  const ImageOrder x_order = e.backend.image_order(in), y_order = e.backend.image_order(out);
+  const bool ordered = x_order != ImageOrder::as_written;
+  const ImageOrder w_order = x_order == ImageOrder::channels_last ? x_order : ImageOrder::as_written;
+  const auto weights = [&](NodeId input) { return e.in_order(input, w_order); };
   const auto images_in = [&](NodeId input) {
-    return lanes > 0 ? e.in_lanes(input, lanes) : channels ? e.in_planes(input) : e.dense(input);
+    return lanes > 0 ? e.in_lanes(input, lanes) : ordered ? e.in_planes(input) : e.dense(input);
   };
-  const auto images_out = [&](NodeId input) { return channels ? e.channels_outermost(input) : images_in(input); };
+  const auto images_out = [&](NodeId input) { return ordered ? e.in_image_order(input) : images_in(input); };
   View first = a ? images_in(n.inputs[0]) : weights(n.inputs[0]);
   const View second = b ? images_out(n.inputs[1]) : weights(n.inputs[1]);
   if (code == LaunchCode::conv2d_input && lanes > 0 && conv.groups == 1 && out >= kManySources)
@@ -108,7 +111,9 @@ void emit_conv(Emitter& e, NodeId id) {
   Launch l = e.begin(code, id, e.varies[id], {images, in, conv.h, conv.w, out, conv.out_h(), conv.out_w()});
   std::copy(n.attrs.ints.begin(), n.attrs.ints.end(), l.ints);
   l.ints[kLanesInt] = lanes;
-  const View result = channels && !weight ? e.channel_target(id) : e.target(id, weight ? 0 : lanes);
+  l.ints[kChannelsLastInt] = (x_order == ImageOrder::channels_last ? kInputsLast : 0) |
+                             (y_order == ImageOrder::channels_last ? kOutputsLast : 0);
+  const View result = weight ? e.weight_target(id, w_order) : ordered ? e.image_target(id) : e.target(id, lanes);
   const int64_t parts = weight ? e.backend.partial_results(l) : 1;
   const View partial = parts > 1 ? e.new_value({parts, element_count(n.shape)}, false, e.varies[id]) : result;
   if (parts > 1) l.ints[kPartsInt] = parts;

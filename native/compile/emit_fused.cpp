@@ -15,18 +15,18 @@ void copy_attributes(Launch& l, const Node& n) {
 void emit_batch_norm(Emitter& e, NodeId id, LaunchCode code, unsigned whole) {
   const Node& n = e.graph[id];
   int64_t lanes = 0;
-  bool channels = false;
+  bool ordered = false;
   for (size_t i = 0; i < n.inputs.size(); ++i) {
     if (!(whole >> i & 1)) continue;
     lanes = std::max(lanes, e.lanes_of(n.inputs[i]));
-    channels = channels || e.has_channels_outermost(n.inputs[i]);
+    ordered = ordered || e.is_in_image_order(n.inputs[i]);
   }
   std::vector<View> inputs;
   for (size_t i = 0; i < n.inputs.size(); ++i) {
     const NodeId input = n.inputs[i];
     inputs.push_back(!(whole >> i & 1) ? e.readable(input)
                      : lanes > 0       ? e.in_lanes(input, lanes)
-                     : channels        ? e.channels_outermost(input)
+                     : ordered         ? e.in_image_order(input)
                                        : e.dense(input));
   }
   const Shape& s = e.graph.shape(n.inputs[0]);
@@ -34,11 +34,13 @@ void emit_batch_norm(Emitter& e, NodeId id, LaunchCode code, unsigned whole) {
   const int64_t pixels = element_count(s) / (s[0] * s[1]);
   Shape space{s[0], s[1], pixels};
   if (lanes > 0) space = {set_count(s[0], lanes), s[1], pixels * lanes};
-  if (channels) space = {1, s[1], s[0] * pixels};
+  const bool last = ordered && e.order_of(s) == ImageOrder::channels_last;
+  if (ordered) space = last ? Shape{s[0] * pixels, s[1], 1} : Shape{1, s[1], s[0] * pixels};
   Launch l = e.begin(code, id, e.varies[id], space);
-  Emitter::operand(l, per_channel ? e.target(id) : channels ? e.channel_target(id) : e.target(id, lanes));
+  Emitter::operand(l, per_channel ? e.target(id) : ordered ? e.image_target(id) : e.target(id, lanes));
   for (const View& v : inputs) Emitter::operand(l, v);
   copy_attributes(l, n);
+  l.column = last;
   l.ints[kLanesInt] = lanes;
   l.ints[kTailInt] = lanes > 0 ? s[0] % lanes : 0;
   e.finish(l);

@@ -15,17 +15,16 @@ int64_t lanes_of_group(Emitter& e, const std::vector<NodeId>& members, NodeId re
   return lanes;
 }
 
-// Whether such a launch should walk (N,C,H,W) with the channel outermost.
-bool walks_channels(Emitter& e, const std::vector<NodeId>& members, NodeId result) {
+// Whether such a launch should walk images in their order.
+bool walks_images(Emitter& e, const std::vector<NodeId>& members, NodeId result) {
   const Shape& shape = e.graph.shape(result);
-  const auto counts = [&](NodeId id) { return e.has_channels_outermost(id) && e.graph.shape(id) == shape; };
+  const auto counts = [&](NodeId id) { return e.is_in_image_order(id) && e.graph.shape(id) == shape; };
   if (counts(result)) return true;
   for (NodeId id : members)
     for (NodeId i : e.graph[id].inputs)
       if (counts(i)) return true;
   return false;
 }
-const std::vector<int64_t> kChannelAxes{1, 0, 2, 3};
 
 // How a launch sees what its group reads: along `axes`, or as it is; in lanes, all sets or a slice of them; or behind a
 // matrix product, which is register 0, in that one's shape.
@@ -177,11 +176,12 @@ void emit_map(Emitter& e, NodeId id) {
   if (product != e.groups.products.end() && e.backend.maps_behind_products() &&
       emit_behind_product(e, id, members, product->second))
     return;
-  if (walks_channels(e, members, id)) {
-    const View to = e.channel_target(id);
-    Launch l = e.begin(LaunchCode::map, id, e.varies[id], permuted(to, kChannelAxes).shape);
-    Emitter::operand(l, to, kChannelAxes);
-    emit_group(e, l, members, id, {.axes = &kChannelAxes});
+  if (walks_images(e, members, id)) {
+    const View to = e.image_target(id);
+    const std::vector<int64_t>& axes = image_axes(e.order_of(to.shape));
+    Launch l = e.begin(LaunchCode::map, id, e.varies[id], permuted(to, axes).shape);
+    Emitter::operand(l, to, axes);
+    emit_group(e, l, members, id, {.axes = &axes});
     collapse(l);
     return e.finish(l);
   }
@@ -204,7 +204,7 @@ struct ReducedAxes {
   int32_t kept;
   bool images;  // whether images are joined
 };
-ReducedAxes reduced_axes(const Node& n, size_t rank, int64_t lanes, bool channels) {
+ReducedAxes reduced_axes(const Node& n, size_t rank, int64_t lanes, const std::vector<int64_t>* images) {
   std::vector<bool> reduced(rank);
   for (int64_t axis : n.attrs.ints) reduced[axis] = true;
   std::vector<int64_t> all;
@@ -217,7 +217,7 @@ ReducedAxes reduced_axes(const Node& n, size_t rank, int64_t lanes, bool channel
   ReducedAxes axes{};
   axes.images = rank > 0 && reduced[0];
   for (int pass = 0; pass < 2; ++pass) {
-    for (int64_t d : pass == 1 && channels ? kChannelAxes : all)
+    for (int64_t d : pass == 1 && images != nullptr ? *images : all)
       if (reduced[d] == (pass == 1)) axes.order.push_back(d);
   }
   axes.kept = static_cast<int32_t>(std::count(reduced.begin(), reduced.end(), false));
@@ -280,8 +280,8 @@ void emit_reduce(Emitter& e, NodeId id) {
   const std::vector<NodeId> members = found == e.groups.members.end() ? std::vector<NodeId>{} : found->second;
   const int64_t lanes = n.op == Op::argmax ? 0 : lanes_of_group(e, members, n.inputs[0]);
   const Shape& full = e.graph.shape(n.inputs[0]);
-  const bool channels = n.op != Op::argmax && walks_channels(e, members, n.inputs[0]);
-  const ReducedAxes axes = reduced_axes(n, full.size(), lanes, channels);
+  const bool images = n.op != Op::argmax && walks_images(e, members, n.inputs[0]);
+  const ReducedAxes axes = reduced_axes(n, full.size(), lanes, images ? &image_axes(e.order_of(full)) : nullptr);
   const View to = e.target(id);
   if (lanes == 0) {
     emit_reduction(e, id, to, full, axes, members, {.axes = &axes.order});

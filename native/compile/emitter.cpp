@@ -49,31 +49,42 @@ View Emitter::in_lanes(NodeId id, int64_t lanes) {
   return lane_copies_[id] = copy;
 }
 
-View Emitter::channel_target(NodeId id) {
+View Emitter::image_target(NodeId id) {
   const Shape& shape = graph[id].shape;
   View view = new_value(shape, false, varies[id]);
-  view.strides = channel_strides(shape);
-  channel_values_.insert(id);
+  view.strides = image_strides(shape, order_of(shape));
+  image_values_.insert(id);
   return views_[id] = view;
 }
 
-View Emitter::channels_outermost(NodeId id) {
-  View source = view(id);
-  if (source.buffer >= 0 && has_strides(source, channel_strides(source.shape))) {
-    source.strides = channel_strides(source.shape);  // those of axes of size 1, too: a single channel is a row
+View Emitter::in_order(NodeId id, ImageOrder order) {
+  View source = order == ImageOrder::as_written ? dense(id) : view(id);
+  const Shape strides = image_strides(source.shape, order);
+  if (source.buffer >= 0 && has_strides(source, strides)) {
+    source.strides = strides;  // those of axes of size 1, too: a single channel is a row
     return source;
   }
-  const auto found = channel_copies_.find(id);
-  if (found != channel_copies_.end()) return found->second;
+  const auto found = order_copies_.find({id, order});
+  if (found != order_copies_.end()) return found->second;
   View to = new_value(source.shape, false, source.varies);
-  to.strides = channel_strides(to.shape);
+  to.strides = strides;
   copy(id, to, source);
-  return channel_copies_[id] = to;
+  return order_copies_[{id, order}] = to;
 }
 
 View Emitter::in_planes(NodeId id) {
-  const View v = view(id);
-  return v.buffer >= 0 && is_dense(v) && v.shape[1] > 1 ? v : channels_outermost(id);
+  const View& v = view(id);
+  const bool planes = order_of(v.shape) == ImageOrder::channels_outermost && v.shape[1] > 1;
+  return planes && v.buffer >= 0 && is_dense(v) ? in_order(id, ImageOrder::as_written) : in_image_order(id);
+}
+
+View Emitter::weight_target(NodeId id, ImageOrder order) {
+  const Shape& shape = graph[id].shape;
+  const Shape strides = image_strides(shape, order);
+  if (has_strides({.shape = shape, .strides = dense_strides(shape)}, strides)) return target(id);
+  View view = new_value(shape, false, varies[id]);
+  view.strides = strides;
+  return views_[id] = view;
 }
 
 View Emitter::split_view(NodeId id, int64_t lanes) {

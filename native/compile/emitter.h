@@ -34,14 +34,19 @@ class Emitter {
   int64_t lanes_of(NodeId id) const;
   // The value of `id` in lanes: itself, or a copy made once.
   View in_lanes(NodeId id, int64_t lanes);
-  // As target, for images with the channel outermost.
-  View channel_target(NodeId id);
+  // The order of the backend for images of this shape.
+  ImageOrder order_of(const Shape& images) const { return backend.image_order(images[1]); }
+  // As target, for images in their order.
+  View image_target(NodeId id);
   // Whether node `id` was computed so.
-  bool has_channels_outermost(NodeId id) const { return channel_values_.count(id) > 0; }
-  // The value of `id` with the channel outermost: itself, or a copy made once.
-  View channels_outermost(NodeId id);
-  // The same, or row-major.
+  bool is_in_image_order(NodeId id) const { return image_values_.count(id) > 0; }
+  // The value of `id`, images or weights, in an order: itself, or a copy made once.
+  View in_order(NodeId id, ImageOrder order);
+  View in_image_order(NodeId id) { return in_order(id, order_of(graph.shape(id))); }
+  // The same of images, or row-major where the order has the pixels of a channel side by side, too.
   View in_planes(NodeId id);
+  // As target, for weights in an order.
+  View weight_target(NodeId id, ImageOrder order);
   // The value of `id` for a launch over (sets,C,H,W,lanes). Whole tensors come in lanes, broadcasts as they are.
   View split_view(NodeId id, int64_t lanes);
 
@@ -68,8 +73,9 @@ class Emitter {
 
   const std::vector<bool>& slot_varies_;
   std::map<NodeId, std::vector<Output>> places_;
-  std::map<NodeId, View> views_, copies_, lane_copies_, channel_copies_;
-  std::set<NodeId> channel_values_;
+  std::map<NodeId, View> views_, copies_, lane_copies_;
+  std::map<std::pair<NodeId, ImageOrder>, View> order_copies_;
+  std::set<NodeId> image_values_;
   Lowered out_;
 };
 

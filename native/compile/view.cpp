@@ -13,7 +13,21 @@ Shape dense_strides(const Shape& shape) {
   return strides;
 }
 
-Shape channel_strides(const Shape& s) { return {s[2] * s[3], s[0] * s[2] * s[3], s[3], 1}; }
+const std::vector<int64_t>& image_axes(ImageOrder order) {
+  static const std::vector<int64_t> written{0, 1, 2, 3}, outermost{1, 0, 2, 3}, last{0, 2, 3, 1};
+  return order == ImageOrder::channels_outermost ? outermost : order == ImageOrder::channels_last ? last : written;
+}
+
+Shape image_strides(const Shape& shape, ImageOrder order) {
+  const std::vector<int64_t>& axes = image_axes(order);
+  Shape strides(4);
+  int64_t stride = 1;
+  for (size_t i = 4; i-- > 0;) {
+    strides[axes[i]] = stride;
+    stride *= shape[axes[i]];
+  }
+  return strides;
+}
 
 bool has_strides(const View& view, const Shape& strides) {
   for (size_t i = 0; i < strides.size(); ++i)

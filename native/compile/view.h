@@ -2,7 +2,7 @@
 #pragma once
 #include <optional>
 
-#include "backend/launch.h"
+#include "backend/backend.h"
 #include "ir/graph.h"
 
 namespace ptmz {
@@ -19,8 +19,9 @@ struct View {
 };
 
 Shape dense_strides(const Shape& shape);
-// Of (N,C,H,W) with the channel outermost in memory, [C][N][H][W]: all pixels of a channel are one row of a matrix.
-Shape channel_strides(const Shape& images);
+// The axes of (N,C,H,W), or of weights (O,C,KH,KW), from the outermost in memory to the innermost, and their strides.
+const std::vector<int64_t>& image_axes(ImageOrder order);
+Shape image_strides(const Shape& shape, ImageOrder order);
 bool is_dense(const View& view);                           // row-major without gaps
 bool has_strides(const View& view, const Shape& strides);  // but for axes of size 1
 

@@ -60,17 +60,18 @@ test('scripts/gpu-check.sh', () => {
   expect(Object.values(report.races.ceilings.ours).every(Number.isFinite)).toBe(true);
 }, 300_000);
 
-test('scripts/gpu-check.sh --convolutions: every way over the same layers', () => {
+test('scripts/gpu-check.sh --convolutions: every way over the same layers, every order of images over a step', () => {
   const out = join(folder, 'convolutions.json');
   const args = ['--convolutions', '--quick', '--time', '1', '--members', '2', '--out', out];
   const { status, stdout, stderr } = spawnSync('scripts/gpu-check.sh', args, { cwd: root, encoding: 'utf8' });
   expect(`${status}\n${status === 0 ? '' : stdout + stderr}`).toBe('0\n');
-  const { rows } = JSON.parse(readFileSync(out, 'utf8')) as { rows: { kind: string; ms: Record<string, number> }[] };
-  expect(rows.map(({ kind }) => kind)).toEqual(['y', 'dx', 'dw']);
-  for (const { ms } of rows) {
-    expect(Object.keys(ms)).toEqual(['chosen', 'tiles', 'narrow', 'columns']);
+  type Times = { ms: Record<string, number> };
+  const report = JSON.parse(readFileSync(out, 'utf8')) as { rows: ({ kind: string } & Times)[]; steps: Times[] };
+  expect(report.rows.map(({ kind }) => kind)).toEqual(['y', 'dx', 'dw']);
+  for (const { ms } of report.rows) expect(Object.keys(ms)).toEqual(['chosen', 'tiles', 'narrow', 'columns']);
+  expect(report.steps.map(({ ms }) => Object.keys(ms))).toEqual([['outermost', 'last', 'lastFrom64']]);
+  for (const { ms } of [...report.rows, ...report.steps])
     expect(Object.values(ms).every((time) => time > 0)).toBe(true);
-  }
 }, 120_000);
 
 test('scripts/gpu-check.sh --races: what there is without PyTorch, tried on the CPU', () => {

@@ -189,44 +189,91 @@ TEST(cuda_index_operators) {
   }
 }
 
-// Batch norm's kernels; their composites are never computed here, so any node of that shape stands for one.
+namespace {
+
+// Batch norm's kernels; their composites are never computed here, so any node of that shape stands for one. `behind`:
+// of what a convolution wrote.
+void compare_batch_norms(const Shape& shape, bool behind) {
+  for (int64_t relu = 0; relu < 2; ++relu) {
+    Graph g;
+    const int64_t c = shape[1], n = element_count(shape);
+    const int xs = g.add_slot("x", Kind::real, n), gs = g.add_slot("g", Kind::real, n),
+              ps = g.add_slot("p", Kind::real, 2 * c), rs = g.add_slot("r", Kind::real, n);
+    const auto images = [&](int slot) {
+      const NodeId plain = g.leaf(slot, 0, shape);
+      const std::vector<int64_t> depthwise{1, 1, 0, 0, 1, 1, c, shape[2], shape[3], 1, 1};
+      const NodeId ones = g.expand(g.reshape(g.constant(1), {1, 1, 1, 1}), {c, 1, 1, 1});
+      return behind ? g.add(Op::conv2d, {plain, ones}, {depthwise, {}}) : plain;
+    };
+    const NodeId x = images(xs), gradient = images(gs), residual = images(rs);
+    const NodeId weight = g.leaf(ps, 0, {c}), bias = g.leaf(ps, c, {c});
+    const auto fused = [&](Fused kind, std::vector<NodeId> inputs, std::vector<int64_t> ints, NodeId like) {
+      return g.add_fused(kind, std::move(inputs), {std::move(ints), {1e-5}}, like);
+    };
+    const NodeId pair = g.reshape(g.add(Op::concat, {weight, bias}, {{0}, {}}), {2, c});
+    const NodeId stats = fused(Fused::batch_statistics, {x}, {}, pair);
+    const NodeId y = fused(Fused::batch_norm, {x, stats, weight, bias}, {relu}, x);
+    const NodeId z = fused(Fused::batch_norm_add, {x, stats, weight, bias, residual}, {relu}, x);
+    const NodeId sums = fused(Fused::batch_norm_backward_sums, {gradient, x, stats, weight, bias}, {relu}, pair);
+    const NodeId dx = fused(Fused::batch_norm_backward_input, {gradient, x, stats, weight, bias, sums}, {relu}, x);
+    // A gradient that is computed first, for the norm alone and for others as well.
+    const NodeId given =
+        g.add(Op::select, {g.compare(Comparison::lt, residual, x), g.add(Op::add, {gradient, residual}), gradient});
+    const NodeId sums2 = fused(Fused::batch_norm_backward_sums, {given, x, stats, weight, bias}, {relu}, pair);
+    const NodeId dx2 = fused(Fused::batch_norm_backward_input, {given, x, stats, weight, bias, sums2}, {relu}, x);
+    // Each norm right after its statistics, and not.
+    const auto values = [&](int64_t members) {
+      return Values{ramp(n * members, 0.1, 0.77), ramp(n * members, 1.1, 0.31), ramp(2 * c, 0.4), ramp(n, 0.9, 1.3)};
+    };
+    for (const auto& outputs : {std::vector{stats, y, z, sums, dx}, {stats, z}, {dx2}, {given, sums2, dx2}})
+      compare_all(g, outputs, {xs, gs}, values, 2e-4, 1e-11);
+    Runner like{g, values(1), {xs, gs}, 1};
+    DeviceRunner run{like};
+    run({dx2});
+    const auto computes = [](const Launch& l) { return l.operand_count > kNormInputs && l.instr_count > 0; };
+    const std::vector<Launch>& launches = run.program->varying;
+    const bool aside = std::any_of(launches.begin(), launches.end(), [](const Launch& l) { return l.column; });
+    const bool small = n / c * (aside ? 8 : 1) <= 16384;
+    CHECK(std::any_of(launches.begin(), launches.end(), computes) == small);
+    CHECK(behind || launches.size() == (small ? 2 : 4));
+  }
+}
+
+}  // namespace
+
 TEST(cuda_batch_norm) {
   for (const Shape& shape : {Shape{3, 2, 4, 5}, Shape{1, 7, 1, 3}, Shape{6, 1, 52, 54}})
-    for (int64_t relu = 0; relu < 2; ++relu) {
-      Graph g;
-      const int64_t c = shape[1], n = element_count(shape);
-      const int xs = g.add_slot("x", Kind::real, n), gs = g.add_slot("g", Kind::real, n),
-                ps = g.add_slot("p", Kind::real, 2 * c), rs = g.add_slot("r", Kind::real, n);
-      const NodeId x = g.leaf(xs, 0, shape), gradient = g.leaf(gs, 0, shape), residual = g.leaf(rs, 0, shape);
-      const NodeId weight = g.leaf(ps, 0, {c}), bias = g.leaf(ps, c, {c});
-      const auto fused = [&](Fused kind, std::vector<NodeId> inputs, std::vector<int64_t> ints, NodeId like) {
-        return g.add_fused(kind, std::move(inputs), {std::move(ints), {1e-5}}, like);
-      };
-      const NodeId pair = g.reshape(g.add(Op::concat, {weight, bias}, {{0}, {}}), {2, c});
-      const NodeId stats = fused(Fused::batch_statistics, {x}, {}, pair);
-      const NodeId y = fused(Fused::batch_norm, {x, stats, weight, bias}, {relu}, x);
-      const NodeId z = fused(Fused::batch_norm_add, {x, stats, weight, bias, residual}, {relu}, x);
-      const NodeId sums = fused(Fused::batch_norm_backward_sums, {gradient, x, stats, weight, bias}, {relu}, pair);
-      const NodeId dx = fused(Fused::batch_norm_backward_input, {gradient, x, stats, weight, bias, sums}, {relu}, x);
-      // A gradient that is computed first, for the norm alone and for others as well.
-      const NodeId given =
-          g.add(Op::select, {g.compare(Comparison::lt, residual, x), g.add(Op::add, {gradient, residual}), gradient});
-      const NodeId sums2 = fused(Fused::batch_norm_backward_sums, {given, x, stats, weight, bias}, {relu}, pair);
-      const NodeId dx2 = fused(Fused::batch_norm_backward_input, {given, x, stats, weight, bias, sums2}, {relu}, x);
-      // Each norm right after its statistics, and not.
-      const auto values = [&](int64_t members) {
-        return Values{ramp(n * members, 0.1, 0.77), ramp(n * members, 1.1, 0.31), ramp(2 * c, 0.4), ramp(n, 0.9, 1.3)};
-      };
-      for (const auto& outputs : {std::vector{stats, y, z, sums, dx}, {stats, z}, {dx2}, {given, sums2, dx2}})
-        compare_all(g, outputs, {xs, gs}, values, 2e-4, 1e-11);
-      Runner like{g, values(1), {xs, gs}, 1};
-      DeviceRunner run{like};
-      run({dx2});
-      const auto computes = [](const Launch& l) { return l.operand_count > kNormInputs && l.instr_count > 0; };
-      const bool small = n / c < 16384;
-      CHECK(std::any_of(run.program->varying.begin(), run.program->varying.end(), computes) == small);
-      CHECK(run.program->varying.size() == (small ? 2 : 4));
+    compare_batch_norms(shape, false);
+}
+
+// Behind convolutions, which write each channel in one piece, or the channels of a pixel side by side: full blocks of
+// them and a rest, in one launch and shared by several blocks.
+TEST(cuda_batch_norm_of_channels) {
+  for (const int64_t last_from : {1000, 1}) {
+    const ChannelsLast last(last_from);
+    for (const Shape& shape : {Shape{3, 2, 4, 5}, Shape{2, 19, 3, 1}, Shape{3, 11, 26, 28}, Shape{6, 1, 52, 54}})
+      compare_batch_norms(shape, true);
+  }
+}
+
+// Short rows are added up one element after the other: where nearly all of a sum is in one element, as in a saturated
+// softmax, its last bit is all that is left of a gradient, and that is to be the CPU's and PyTorch's.
+TEST(cuda_short_sums_have_one_order) {
+  for (const int64_t columns : {1, 2, 6, 15, 16}) {
+    Graph g;
+    const int64_t rows = 37;
+    const NodeId x = g.leaf(g.add_slot("x", Kind::real, rows * columns), 0, {rows, columns});
+    Values values{ramp(rows * columns, 0.2, 0.83)};
+    for (int64_t row = 0; row < rows; ++row) values[0][row * columns + row % columns] *= 1e8;
+    Runner like{g, values, {}, 1};
+    DeviceRunner run{like};
+    const std::vector<double> got = run({g.add(Op::sum, {x}, {{1}, {}})})[0];
+    for (int64_t row = 0; row < rows; ++row) {
+      double sum = 0;
+      for (int64_t column = 0; column < columns; ++column) sum += values[0][row * columns + column];
+      CHECK(got[row] == sum);
     }
+  }
 }
 
 // Layer norm's kernels; of rows that one block holds, and of more than one split.

@@ -93,6 +93,12 @@ inline double difference(const std::vector<double>& a, const std::vector<double>
   return most / largest;
 }
 
+// Lays images with so many channels or more with the channel last while it lives.
+struct ChannelsLast {
+  explicit ChannelsLast(int64_t from) { use_channels_last_from(from); }
+  ~ChannelsLast() { use_channels_last_from(0); }
+};
+
 // Runs the nodes on both and compares; members see values of their own in the slots of `varying`.
 inline void compare(Graph& g, const std::vector<NodeId>& nodes, const Values& values, const std::vector<int>& varying,
                     int64_t members, DType real, double tolerance) {

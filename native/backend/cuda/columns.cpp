@@ -27,12 +27,16 @@ Roles roles_of(LaunchCode code) {
   }
 }
 
+// Whether the channels of a pixel lie side by side, of x or of y.
+bool channels_last(const Launch& l, int64_t which) { return (l.ints[kChannelsLastInt] & which) != 0; }
+
 // Whether the images that go in, or their gradient, are the columns.
 bool shows_every_pixel(const Launch& l) {
   const int64_t* ints = l.ints;
   const bool each = ints[0] == 1 && ints[1] == 1 && ints[2] == 0 && ints[3] == 0 && ints[9] == 1 && ints[10] == 1;
   const int64_t* strides = l.operands[roles_of(l.code).x].strides;
   const int64_t plane = l.shape[2] * l.shape[3];
+  if (channels_last(l, kInputsLast)) return each;
   return each && (l.shape[0] == 1 || strides[0] == plane) && (l.shape[1] == 1 || strides[1] == l.shape[0] * plane);
 }
 
@@ -46,7 +50,8 @@ class ColumnsProduct {
         stream_(stream),
         element_(given.real == DType::f64 ? 8 : 4),
         cut_(cut_images(l_, element_)),
-        group_depth_(l_.shape[1] / l_.ints[6] * l_.ints[9] * l_.ints[10]),
+        taps_(l_.ints[9] * l_.ints[10]),
+        group_depth_(l_.shape[1] / l_.ints[6] * taps_),
         group_outputs_(l_.shape[4] / l_.ints[6]) {}
 
   cudaError_t run() {
@@ -65,10 +70,12 @@ class ColumnsProduct {
     char* data;
     int64_t member_bytes;
   };
-  // A matrix of rows `lead` elements apart.
+  // A row for each channel, or each channel and tap, and a column for each pixel. Rows are `lead` elements apart, or
+  // `by_column` columns are.
   struct Rows {
     Place place;
     int64_t lead;
+    bool by_column;
   };
   bool moves() const { return cut_.scratch_bytes > 0; }
   Place scratch() const {
@@ -78,10 +85,17 @@ class ColumnsProduct {
     const int64_t apart = l_.operands[operand].strides[0] * element_;
     return {static_cast<char*>(given_.pointers[operand]) + first_ * apart, given_.member_bytes[operand]};
   }
-  Rows rows_of(int operand) const { return {images(operand), l_.operands[operand].strides[1]}; }
-  Rows columns() const { return moves() ? Rows{scratch(), pixels()} : rows_of(role_.x); }
+  Rows rows_of(int operand, int64_t which) const {
+    const bool last = channels_last(l_, which);
+    return {images(operand), l_.operands[operand].strides[last ? 3 : 1], last};
+  }
+  Rows columns() const {
+    if (!moves()) return rows_of(role_.x, kInputsLast);
+    const bool last = channels_last(l_, kInputsLast);
+    return {scratch(), last ? l_.shape[1] * taps_ : pixels(), last};
+  }
   Rows weights() const {
-    return {{static_cast<char*>(given_.pointers[role_.w]), given_.member_bytes[role_.w]}, group_depth_};
+    return {{static_cast<char*>(given_.pointers[role_.w]), given_.member_bytes[role_.w]}, group_depth_, false};
   }
 
   // The kernels find how the images lie in the operand that they are in this launch, too.
@@ -95,10 +109,13 @@ class ColumnsProduct {
     void* arguments[] = {&task};
     const int64_t members = to.member_bytes == 0 ? 1 : given_.members;
     const dim3 grid(static_cast<unsigned>(groups), static_cast<unsigned>(members));
-    return cudaLaunchKernel(columns_kernel(what, given_.real), grid, dim3(kThreads), arguments, 0, stream_);
+    const Kernel kernel = columns_kernel(what, given_.real, channels_last(l_, kInputsLast));
+    return cudaLaunchKernel(kernel, grid, dim3(kThreads), arguments, 0, stream_);
   }
   cudaError_t gather_columns() {
-    return move(ColumnsMove::gather, scratch(), images(role_.x), l_.shape[1] * divide_up(pixels(), kThreads));
+    const int64_t blocks = channels_last(l_, kInputsLast) ? divide_up(pixels() * l_.shape[1] * taps_, kThreads)
+                                                          : l_.shape[1] * divide_up(pixels(), kThreads);
+    return move(ColumnsMove::gather, scratch(), images(role_.x), blocks);
   }
   cudaError_t add_columns() {
     return move(ColumnsMove::add, images(role_.x), scratch(),
@@ -108,13 +125,13 @@ class ColumnsProduct {
   int64_t pixels() const { return images_ * l_.shape[5] * l_.shape[6]; }
   // The part of a group that has so many rows.
   Matrices part(const Rows& all, int64_t rows, bool transposed) const {
-    return {all.place.data + group_ * rows * all.lead * element_, transposed, all.lead,
-            all.place.member_bytes / element_};
+    return {all.place.data + group_ * rows * (all.by_column ? 1 : all.lead) * element_, transposed != all.by_column,
+            all.lead, all.place.member_bytes / element_};
   }
   cudaError_t multiply() {
     const int64_t n = pixels(), k = group_depth_, o = group_outputs_;
     const auto inputs = [&](bool t) { return part(columns(), k, t); };
-    const auto outputs = [&] { return part(rows_of(role_.y), o, false); };
+    const auto outputs = [&] { return part(rows_of(role_.y, kOutputsLast), o, false); };
     const auto factors = [&](bool t) { return part(weights(), o, t); };
     MatrixProduct p;
     switch (l_.code) {
@@ -145,7 +162,7 @@ class ColumnsProduct {
   const cudaStream_t stream_;
   const int64_t element_;
   const ImageCut cut_;
-  const int64_t group_depth_, group_outputs_;
+  const int64_t taps_, group_depth_, group_outputs_;
   int64_t first_ = 0, images_ = 0;  // of the chunk
   int64_t group_ = 0;
 };

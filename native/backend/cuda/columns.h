@@ -1,6 +1,6 @@
 // Columns: a convolution as one large matrix product. Every pixel of the output is a column of a matrix whose rows are
-// the inputs that it sees (Chellapilla, Puri and Simard 2006); images with the channel outermost are a matrix by
-// themselves, and so are the columns of a 1x1 convolution that skips no pixel.
+// the inputs that it sees (Chellapilla, Puri and Simard 2006); images with the channel outermost, or last, are a matrix
+// by themselves, and so are the columns of a 1x1 convolution that skips no pixel.
 #pragma once
 #include "backend/cuda/cublas.h"
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace ptmz::cuda {
 namespace {
@@ -22,6 +23,14 @@ int compute_type(DType real, Precision precision) {
 }
 
 }  // namespace
+
+MatrixProduct with_rows(MatrixProduct p) {
+  if (!p.c.transposed) return p;
+  std::swap(p.m, p.n);
+  std::swap(p.a, p.b);
+  for (Matrices* matrices : {&p.a, &p.b, &p.c}) matrices->transposed = !matrices->transposed;
+  return p;
+}
 
 bool fits(const MatrixProduct& p) {
   return std::max({p.m, p.n, p.k, p.items, p.a.lead, p.b.lead, p.c.lead}) <= std::numeric_limits<int>::max();
@@ -51,7 +60,8 @@ bool Products::start() {
   return handle_ = nullptr, false;
 }
 
-cudaError_t Products::multiply(const MatrixProduct& p, DType real, Precision precision) {
+cudaError_t Products::multiply(const MatrixProduct& given, DType real, Precision precision) {
+  const MatrixProduct p = with_rows(given);
   const auto narrow = [](int64_t x) { return static_cast<int>(x); };
   const float one32 = 1, keep32 = p.adds ? 1 : 0;
   const double one64 = 1, keep64 = p.adds ? 1 : 0;

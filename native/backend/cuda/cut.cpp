@@ -14,7 +14,8 @@ constexpr int64_t kEnoughBlocks = 512;
 constexpr int64_t kLaneElements = 32;  // worth a thread's while
 constexpr int64_t kSplitDepth = 256;   // of a product, worth a block's while
 constexpr int64_t kChannelElements = 8192;
-constexpr int64_t kWholeChannel = 16384;  // elements; of more, sharing blocks should be worth two launches. An estimate
+// Elements of a block; of more, sharing blocks should be worth two launches. An estimate.
+constexpr int64_t kWholeChannel = 16384;
 constexpr int64_t kWholeChannelThreads = 1024, kThreadElements = 4;
 constexpr int64_t kNarrowChannels = 16, kNarrowDepth = 160;  // beyond, tiles are full enough
 constexpr int64_t kNarrowPixels = 4;                         // of a weight's gradient, worth a thread's while
@@ -53,9 +54,8 @@ Cut cut_reduction(const Launch& l, int64_t thread_bytes) {
   cut.threads = threads_that_fit(thread_bytes, kThreads, kSplitsBytes);
   // Side by side in memory are outputs, or else the elements of one.
   const int64_t outputs = kept <= 1 ? 1 : std::min<int64_t>(32, 2 * power_of_two_below(kept - 1));
-  cut.lanes =
-      static_cast<int>(l.column ? cut.threads / outputs
-                                : std::min<int64_t>(cut.threads, power_of_two_below(std::max<int64_t>(1, reduced))));
+  const int64_t threads = reduced <= kShortSum ? 1 : power_of_two_below(reduced);
+  cut.lanes = static_cast<int>(l.column ? cut.threads / outputs : std::min<int64_t>(cut.threads, threads));
   cut.groups = divide_up(kept, cut.threads / cut.lanes);
   const int64_t most = l.code == LaunchCode::argmax ? 1 : divide_up(kEnoughBlocks, std::max<int64_t>(1, cut.groups));
   split(cut, reduced, std::min(most, reduced / (cut.lanes * kLaneElements)), 1);
@@ -139,25 +139,30 @@ Cut cut_narrow(const Launch& l, int64_t element_bytes) {
   return cut;
 }
 
+namespace {
+// Of a batch norm.
+int64_t channels_of_block(const Launch& l) { return l.column ? kChannelsAside : 1; }
+}  // namespace
+
 Cut cut_channels(const Launch& l, int64_t partial_bytes) {
   Cut cut;
-  const int64_t channels = l.shape[1], elements = l.shape[0] * l.shape[2];
+  const int64_t channels = l.shape[1], elements = l.shape[0] * l.shape[2], width = channels_of_block(l);
   cut.threads = kChannelThreads;
-  cut.groups = channels;
-  split(cut, elements, std::min(divide_up(kEnoughBlocks, std::max<int64_t>(1, channels)), elements / kChannelElements),
-        1);
-  if (cut.splits > 1) cut.share(channels, cut.splits * channels * partial_bytes);
+  cut.groups = divide_up(channels, width);
+  const int64_t most = divide_up(kEnoughBlocks, std::max<int64_t>(1, cut.groups));
+  split(cut, elements, std::min(most, elements * width / kChannelElements), 1);
+  if (cut.splits > 1) cut.share(cut.groups, cut.splits * channels * partial_bytes);
   return cut;
 }
 
-bool takes_whole_channels(const Launch& l) { return l.shape[0] * l.shape[2] <= kWholeChannel; }
+bool takes_whole_channels(const Launch& l) { return l.shape[0] * l.shape[2] * channels_of_block(l) <= kWholeChannel; }
 
 Cut cut_whole_channels(const Launch& l, int64_t thread_bytes) {
   Cut cut;
-  const int64_t elements = l.shape[0] * l.shape[2];
-  cut.groups = l.shape[1];
+  const int64_t elements = l.shape[0] * l.shape[2], width = channels_of_block(l);
+  cut.groups = divide_up(l.shape[1], width);
   cut.split_size = elements;
-  const int64_t wanted = power_of_two_below(std::max<int64_t>(1, elements / kThreadElements));
+  const int64_t wanted = power_of_two_below(std::max<int64_t>(1, elements * width / kThreadElements));
   cut.threads = threads_that_fit(thread_bytes, static_cast<int>(std::clamp<int64_t>(wanted, 32, kWholeChannelThreads)));
   return cut;
 }

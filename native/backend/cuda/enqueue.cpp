@@ -158,9 +158,8 @@ class Enqueuer {
   cudaError_t channels() {
     const Cut cut = cut_channels(l_, kChannelPartialBytes);
     take(cut);
-    task_.column = false;
     task_.reduced = l_.shape[0] * l_.shape[2];
-    return launch(channel_kernel(l_.code, real_), task_, cut.groups, cut.splits, cut.threads,
+    return launch(channel_kernel(l_.code, real_, l_.column), task_, cut.groups, cut.splits, cut.threads,
                   kChannelPartialBytes * cut.threads);
   }
 
@@ -171,7 +170,7 @@ class Enqueuer {
     const Cut cut = cut_whole_channels(l_, bytes);
     take(cut);
     task_.reduced = cut.split_size;
-    return launch(whole_channel_kernel(l_.code, real_, computes), task_, cut.groups, 1, cut.threads,
+    return launch(whole_channel_kernel(l_.code, real_, computes, l_.column), task_, cut.groups, 1, cut.threads,
                   bytes * cut.threads);
   }
 

@@ -1,4 +1,8 @@
-// Batch norm: statistics, normalisation with residual and relu, and its gradient. Shape: (outer, C, run), dense.
+// Batch norm: statistics, normalisation with residual and relu, and its gradient. Shape: (outer, C, run), dense. A
+// block takes WIDTH channels: one, or where these lie side by side kChannelsAside, so that it reads whole sectors of
+// memory.
+#include <type_traits>
+
 #include "backend/cuda/kernels/fold.h"
 #include "backend/cuda/kernels/splits.h"
 #include "backend/cuda/kernels/table.h"
@@ -49,15 +53,25 @@ struct TwoSums {
   }
 };
 
-// The elements of a channel that a block takes, and where they are.
+// The elements of a channel that a block takes, and where they are; a thread takes those from `first` on that are
+// `step` apart. A channel that there is not has none.
 struct Share {
   int64_t channel, begin, end, run, channels;
-  __device__ explicit Share(const Task& task) {
-    channel = blockIdx.x;
-    run = task.shape[2];
-    channels = task.shape[1];
-    begin = blockIdx.z * task.split_size;
-    end = task.reduced - begin < task.split_size ? task.reduced : begin + task.split_size;
+  int first, step;
+  bool exists;
+  template <int WIDTH>
+  __device__ static Share of(const Task& task) {
+    const int thread = static_cast<int>(threadIdx.x);
+    Share s{};
+    s.run = task.shape[2];
+    s.channels = task.shape[1];
+    s.channel = static_cast<int64_t>(blockIdx.x) * WIDTH + thread % WIDTH;
+    s.exists = WIDTH == 1 || s.channel < s.channels;
+    s.begin = blockIdx.z * task.split_size;
+    s.end = task.reduced - s.begin < task.split_size ? task.reduced : s.begin + task.split_size;
+    s.first = thread / WIDTH;
+    s.step = static_cast<int>(blockDim.x) / WIDTH;
+    return s;
   }
   __device__ int64_t at(int64_t i) const { return (i / run * channels + channel) * run + i % run; }
 };
@@ -78,7 +92,7 @@ struct Statistics {
     const T pivot = static_cast<T>(start / static_cast<double>(lead));
     Total<T> sum, squares;
     int64_t count = 0;
-    for (int64_t i = share.begin + threadIdx.x; i < share.end; i += blockDim.x, ++count) {
+    for (int64_t i = share.begin + share.first; i < share.end; i += share.step, ++count) {
       const T d = x[share.at(i)] - pivot;
       sum.add(d);
       squares.add(d * d);
@@ -109,7 +123,7 @@ struct BackwardSums {
     const T* x = base_of<const T>(task, 2);
     const bool relu = task.ints[0] != 0;
     Total<T> first, second;
-    for (int64_t i = share.begin + threadIdx.x; i < share.end; i += blockDim.x) {
+    for (int64_t i = share.begin + share.first; i < share.end; i += share.step) {
       const int64_t at = share.at(i);
       const T value = x[at], given = given_of(at), gradient = relu ? rectified(affine(value), given) : given;
       first.add(gradient);
@@ -174,29 +188,37 @@ struct GradientInput {
   }
 };
 
-template <typename Partial>
-__device__ Partial fold_block(const Partial& own) {
+template <int WIDTH, typename Partial>
+__device__ Partial fold_channel(const Share& share, const Partial& own) {
   static_assert(sizeof(Partial) <= kChannelPartialBytes);
   PTMZ_DYNAMIC_SHARED(Partial, cells);
-  return fold_lanes<Partial>(cells, own, 0, static_cast<int>(threadIdx.x), static_cast<int>(blockDim.x), 1);
+  return fold_lanes<Partial>(cells, own, static_cast<int>(threadIdx.x) % WIDTH, share.first, share.step, WIDTH);
 }
 
-// Block x: channel, z: split. Operand 0 is what the sums are stored in.
-template <typename T, template <typename> class Sums>
+// What a channel's threads find together, over the share of their block.
+template <typename T, template <typename> class Sums, int WIDTH>
+__device__ auto sums_of(const Task& task, const Share& share) {
+  using Partial = typename Sums<T>::Partial;
+  return fold_channel<WIDTH>(share, share.exists ? Sums<T>::of(task, share) : Partial::start());
+}
+
+// Block x: channels, z: split. Operand 0 is what the sums are stored in.
+template <typename T, template <typename> class Sums, int WIDTH>
 __global__ void sum_channel(PTMZ_TASK) {
   using Partial = typename Sums<T>::Partial;
-  const Share share(task);
-  Partial all = fold_block(Sums<T>::of(task, share));
+  const Share share = Share::of<WIDTH>(task);
+  Partial all = sums_of<T, Sums, WIDTH>(task, share);
+  const bool stores = share.exists && share.first == 0;
   if (task.splits > 1) {
     Partial* partials = partials_of<Partial>(task) + share.channel * task.splits;
-    if (threadIdx.x == 0) partials[blockIdx.z] = all;
-    if (!is_last_split(task, share.channel)) return;
+    if (stores) partials[blockIdx.z] = all;
+    if (!is_last_split(task, blockIdx.x)) return;
     Partial own = Partial::start();
-    for (int split = static_cast<int>(threadIdx.x); split < task.splits; split += static_cast<int>(blockDim.x))
+    for (int split = share.first; share.exists && split < task.splits; split += share.step)
       own = Partial::join(own, partials[split]);
-    all = fold_block(own);
+    all = fold_channel<WIDTH>(share, own);
   }
-  if (threadIdx.x == 0) Sums<T>::store(task, base_of<T>(task, 0), share.channel, all);
+  if (stores) Sums<T>::store(task, base_of<T>(task, 0), share.channel, all);
 }
 
 // A thread per element.
@@ -206,22 +228,23 @@ __global__ void normalise(PTMZ_TASK) {
   if (i < task.count) What(task, i / task.shape[2] % task.shape[1])(task, i);
 }
 
-// Block x: channel, all of it: its sums, and then what reads them. 1024 threads are the most of a block; for two blocks
-// at a time the compiler would spill.
-template <typename T, template <typename> class Sums, typename What>
+// Block x: channels, all of them: their sums, and then what reads these. 1024 threads are the most of a block; for two
+// blocks at a time the compiler would spill.
+template <typename T, template <typename> class Sums, typename What, int WIDTH>
 __global__ void __launch_bounds__(1024, 1) normalise_channel(PTMZ_TASK) {
-  const Share share(task);
-  const auto all = fold_block(Sums<T>::of(task, share));
-  if (threadIdx.x == 0) Sums<T>::store(task, base_of<T>(task, Sums<T>::kSums), share.channel, all);
+  const Share share = Share::of<WIDTH>(task);
+  const auto all = sums_of<T, Sums, WIDTH>(task, share);
+  if (share.exists && share.first == 0) Sums<T>::store(task, base_of<T>(task, Sums<T>::kSums), share.channel, all);
   __syncthreads();
+  if (!share.exists) return;
   const What what(task, share.channel);
-  for (int64_t i = share.begin + threadIdx.x; i < share.end; i += blockDim.x) what(task, share.at(i));
+  for (int64_t i = share.begin + share.first; i < share.end; i += share.step) what(task, share.at(i));
 }
 
-template <typename T>
+template <typename T, int WIDTH>
 Kernel channel_of(bool statistics) {
-  if (statistics) return sum_channel<T, Statistics>;
-  return sum_channel<T, BackwardSums>;
+  if (statistics) return sum_channel<T, Statistics, WIDTH>;
+  return sum_channel<T, BackwardSums, WIDTH>;
 }
 template <typename T>
 Kernel normalise_of(LaunchCode code) {
@@ -229,25 +252,36 @@ Kernel normalise_of(LaunchCode code) {
   if (code == LaunchCode::batch_norm_add) return normalise<T, Normalise<T, true>>;
   return normalise<T, Normalise<T, false>>;
 }
-template <typename T>
+template <typename T, int WIDTH>
 Kernel whole_of(LaunchCode code, bool computes) {
-  if (computes) return normalise_channel<T, ComputedSums, GradientInput<T>>;
-  if (code == LaunchCode::batch_norm_backward) return normalise_channel<T, BackwardSums, GradientInput<T>>;
-  if (code == LaunchCode::batch_norm_training_add) return normalise_channel<T, Statistics, Normalise<T, true>>;
-  return normalise_channel<T, Statistics, Normalise<T, false>>;
+  if (computes) return normalise_channel<T, ComputedSums, GradientInput<T>, WIDTH>;
+  if (code == LaunchCode::batch_norm_backward) return normalise_channel<T, BackwardSums, GradientInput<T>, WIDTH>;
+  if (code == LaunchCode::batch_norm_training_add) return normalise_channel<T, Statistics, Normalise<T, true>, WIDTH>;
+  return normalise_channel<T, Statistics, Normalise<T, false>, WIDTH>;
+}
+
+// The kernel for blocks of one channel, or of several.
+template <typename F>
+Kernel for_width(bool aside, F of) {
+  if (aside) return of(std::integral_constant<int, kChannelsAside>());
+  return of(std::integral_constant<int, 1>());
 }
 
 }  // namespace
 
-Kernel channel_kernel(LaunchCode code, DType real) {
+Kernel channel_kernel(LaunchCode code, DType real, bool aside) {
   const bool statistics = code == LaunchCode::batch_statistics;
-  return real == DType::f32 ? channel_of<float>(statistics) : channel_of<double>(statistics);
+  return for_width(aside, [&](auto width) {
+    return real == DType::f32 ? channel_of<float, width>(statistics) : channel_of<double, width>(statistics);
+  });
 }
 Kernel normalise_kernel(LaunchCode code, DType real) {
   return real == DType::f32 ? normalise_of<float>(code) : normalise_of<double>(code);
 }
-Kernel whole_channel_kernel(LaunchCode code, DType real, bool computes) {
-  return real == DType::f32 ? whole_of<float>(code, computes) : whole_of<double>(code, computes);
+Kernel whole_channel_kernel(LaunchCode code, DType real, bool computes, bool aside) {
+  return for_width(aside, [&](auto width) {
+    return real == DType::f32 ? whole_of<float, width>(code, computes) : whole_of<double, width>(code, computes);
+  });
 }
 
 }  // namespace ptmz::cuda

@@ -62,39 +62,41 @@ struct Matmul {
 template <typename T>
 struct ConvForward {
   const Sizes s;
-  const Planes<> from, to;
+  const Images<> from, to;
+  const Kernels kernels;
   int64_t rows, columns, depth;
   const T *x, *w;
   T* y;
 
-  __device__ ConvForward(const Task& task, int64_t group) : s(task), from(task, 1), to(task, 0) {
+  __device__ ConvForward(const Task& task, int64_t group) : s(task), from(task, 1), to(task, 0), kernels(task, 2) {
     rows = s.group_o;
     columns = static_cast<int64_t>(s.n) * s.oh * s.ow;
     depth = static_cast<int64_t>(s.group_c) * s.taps;
     x = base_of<const T>(task, 1) + group * s.group_c * from.channel;
-    w = base_of<const T>(task, 2) + group * s.group_o * depth;
+    w = base_of<const T>(task, 2) + group * s.group_o * kernels.output;
     y = base_of<T>(task, 0) + group * s.group_o * to.channel;
   }
   __device__ bool a_depth_is_inner() const { return true; }
-  __device__ bool b_depth_is_inner() const { return false; }
+  __device__ bool b_depth_is_inner() const { return kernels.channels_last; }
+  // Channels and taps in the order in which they lie in w.
   __device__ Depth depth_at(int64_t k) const {
-    const int32_t channel = static_cast<int32_t>(k) / s.taps, tap = static_cast<int32_t>(k) % s.taps;
-    return {k, tap / s.kw * s.dilation_h, tap % s.kw * s.dilation_w, channel};
+    const ChannelTap at(static_cast<int32_t>(k), s.group_c, s.taps, kernels.channels_last);
+    return {k, at.tap / s.kw * s.dilation_h, at.tap % s.kw * s.dilation_w, at.channel};
   }
   __device__ Column column_at(int64_t j) const {
     const int32_t pixel = static_cast<int32_t>(j % (s.oh * s.ow));
     const int64_t image = j / (s.oh * s.ow) * from.image;
     return {image, pixel / s.ow * s.stride_h - s.pad_h, pixel % s.ow * s.stride_w - s.pad_w, true};
   }
-  __device__ T load_a(int64_t row, const Depth& k) const { return w[row * depth + k.a]; }
+  __device__ T load_a(int64_t row, const Depth& k) const { return w[row * kernels.output + k.a]; }
   __device__ T load_b(const Depth& k, const Column& j) const {
     const int32_t row = j.i + k.i, column = j.j + k.j;
     if (row < 0 || row >= s.h || column < 0 || column >= s.w) return 0;
-    return x[j.at + k.k * from.channel + static_cast<int64_t>(row) * s.w + column];
+    return x[j.at + k.k * from.channel + (static_cast<int64_t>(row) * s.w + column) * from.pixel];
   }
   __device__ T* place(int64_t row, int64_t column) const {
     const int64_t plane = static_cast<int64_t>(s.oh) * s.ow;
-    return y + column / plane * to.image + row * to.channel + column % plane;
+    return y + column / plane * to.image + row * to.channel + column % plane * to.pixel;
   }
 };
 
@@ -102,40 +104,47 @@ struct ConvForward {
 template <typename T>
 struct ConvInput {
   const Sizes s;
-  const Planes<> from, to;
+  const Images<> from, to;
+  const Kernels kernels;
+  const bool outputs_last;
   int64_t rows, columns, depth;
   const T *w, *y;
   T* x;
 
-  __device__ ConvInput(const Task& task, int64_t group) : s(task), from(task, 2), to(task, 0) {
+  __device__ ConvInput(const Task& task, int64_t group)
+      : s(task),
+        from(task, 2),
+        to(task, 0),
+        kernels(task, 1),
+        outputs_last((task.ints[kChannelsLastInt] & kOutputsLast) != 0) {
     rows = s.group_c;
     columns = static_cast<int64_t>(s.n) * s.h * s.w;
     depth = static_cast<int64_t>(s.group_o) * s.taps;
-    w = base_of<const T>(task, 1) + group * s.group_o * s.group_c * s.taps;
+    w = base_of<const T>(task, 1) + group * s.group_o * kernels.output;
     y = base_of<const T>(task, 2) + group * s.group_o * from.channel;
     x = base_of<T>(task, 0) + group * s.group_c * to.channel;
   }
-  __device__ bool a_depth_is_inner() const { return true; }
-  __device__ bool b_depth_is_inner() const { return false; }
+  __device__ bool a_depth_is_inner() const { return !kernels.channels_last; }
+  __device__ bool b_depth_is_inner() const { return outputs_last; }
   __device__ Depth depth_at(int64_t k) const {
-    const int32_t channel = static_cast<int32_t>(k) / s.taps, tap = static_cast<int32_t>(k) % s.taps;
-    return {static_cast<int64_t>(channel) * s.group_c * s.taps + tap, tap / s.kw * s.dilation_h,
-            tap % s.kw * s.dilation_w, channel};
+    const ChannelTap at(static_cast<int32_t>(k), s.group_o, s.taps, outputs_last);
+    return {at.channel * kernels.output + at.tap * kernels.tap, at.tap / s.kw * s.dilation_h,
+            at.tap % s.kw * s.dilation_w, at.channel};
   }
   __device__ Column column_at(int64_t j) const {
     const int32_t pixel = static_cast<int32_t>(j % (s.h * s.w));
     return {j / (s.h * s.w) * from.image, pixel / s.w + s.pad_h, pixel % s.w + s.pad_w, true};
   }
-  __device__ T load_a(int64_t row, const Depth& k) const { return w[row * s.taps + k.a]; }
+  __device__ T load_a(int64_t row, const Depth& k) const { return w[row * kernels.input + k.a]; }
   __device__ T load_b(const Depth& k, const Column& j) const {
     const int32_t above = j.i - k.i, before = j.j - k.j, row = above / s.stride_h, column = before / s.stride_w;
     if (above < 0 || before < 0 || row >= s.oh || column >= s.ow) return 0;
     if (row * s.stride_h != above || column * s.stride_w != before) return 0;
-    return y[j.at + k.k * from.channel + static_cast<int64_t>(row) * s.ow + column];
+    return y[j.at + k.k * from.channel + (static_cast<int64_t>(row) * s.ow + column) * from.pixel];
   }
   __device__ T* place(int64_t row, int64_t column) const {
     const int64_t plane = static_cast<int64_t>(s.h) * s.w;
-    return x + column / plane * to.image + row * to.channel + column % plane;
+    return x + column / plane * to.image + row * to.channel + column % plane * to.pixel;
   }
 };
 
@@ -143,37 +152,45 @@ struct ConvInput {
 template <typename T>
 struct ConvWeight {
   const Sizes s;
-  const Planes<> of_x, of_y;
+  const Images<> of_x, of_y;
+  const Kernels kernels;
+  const bool outputs_last;
   int64_t rows, columns, depth;
   const T *x, *y;
   T* w;
 
-  __device__ ConvWeight(const Task& task, int64_t group) : s(task), of_x(task, 1), of_y(task, 2) {
+  __device__ ConvWeight(const Task& task, int64_t group)
+      : s(task),
+        of_x(task, 1),
+        of_y(task, 2),
+        kernels(task, 0),
+        outputs_last((task.ints[kChannelsLastInt] & kOutputsLast) != 0) {
     rows = s.group_o;
     columns = static_cast<int64_t>(s.group_c) * s.taps;
     depth = static_cast<int64_t>(s.n) * s.oh * s.ow;
     x = base_of<const T>(task, 1) + group * s.group_c * of_x.channel;
     y = base_of<const T>(task, 2) + group * s.group_o * of_y.channel;
-    w = base_of<T>(task, 0) + group * s.group_o * columns;
+    w = base_of<T>(task, 0) + group * s.group_o * kernels.output;
   }
-  __device__ bool a_depth_is_inner() const { return true; }
-  __device__ bool b_depth_is_inner() const { return true; }
+  __device__ bool a_depth_is_inner() const { return !outputs_last; }
+  __device__ bool b_depth_is_inner() const { return !kernels.channels_last; }
   __device__ Depth depth_at(int64_t k) const {
     const int32_t plane = s.oh * s.ow, image = static_cast<int32_t>(k / plane), pixel = static_cast<int32_t>(k % plane);
-    return {image * of_y.image + pixel, pixel / s.ow * s.stride_h - s.pad_h, pixel % s.ow * s.stride_w - s.pad_w,
-            image};
+    return {image * of_y.image + pixel * of_y.pixel, pixel / s.ow * s.stride_h - s.pad_h,
+            pixel % s.ow * s.stride_w - s.pad_w, image};
   }
+  // Channels and taps in the order in which they lie in w.
   __device__ Column column_at(int64_t j) const {
-    const int32_t channel = static_cast<int32_t>(j) / s.taps, tap = static_cast<int32_t>(j) % s.taps;
-    return {channel * of_x.channel, tap / s.kw * s.dilation_h, tap % s.kw * s.dilation_w, true};
+    const ChannelTap at(static_cast<int32_t>(j), s.group_c, s.taps, kernels.channels_last);
+    return {at.channel * of_x.channel, at.tap / s.kw * s.dilation_h, at.tap % s.kw * s.dilation_w, true};
   }
   __device__ T load_a(int64_t row, const Depth& k) const { return y[row * of_y.channel + k.a]; }
   __device__ T load_b(const Depth& k, const Column& j) const {
     const int32_t row = k.i + j.i, column = k.j + j.j;
     if (row < 0 || row >= s.h || column < 0 || column >= s.w) return 0;
-    return x[k.k * of_x.image + j.at + static_cast<int64_t>(row) * s.w + column];
+    return x[k.k * of_x.image + j.at + (static_cast<int64_t>(row) * s.w + column) * of_x.pixel];
   }
-  __device__ T* place(int64_t row, int64_t column) const { return w + row * columns + column; }
+  __device__ T* place(int64_t row, int64_t column) const { return w + row * kernels.output + column; }
 };
 
 // ---- the product

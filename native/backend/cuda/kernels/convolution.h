@@ -4,7 +4,7 @@
 
 namespace ptmz::cuda {
 
-// x (N,C,H,W), w (O,C/groups,KH,KW) dense, y (N,O,OH,OW); shape: N, C, H, W, O, OH, OW; ints: ConvAttrs.
+// x (N,C,H,W), w (O,C/groups,KH,KW), y (N,O,OH,OW); shape: N, C, H, W, O, OH, OW; ints: ConvAttrs.
 struct Sizes {
   int32_t n, c, h, w, o, oh, ow, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, kh, kw;
   int32_t group_c, group_o, taps;
@@ -20,15 +20,39 @@ struct Sizes {
   }
 };
 
-// How far apart the images of an operand lie in memory, and the channels of one. The pixels of a channel are dense.
+// How far apart the images of an operand lie in memory, the channels of one, and the pixels of a channel, which follow
+// each other row by row.
 template <typename I = int64_t>
-struct Planes {
-  I image, channel;
+struct Images {
+  I image, channel, pixel;
 
   template <typename AnyTask>
-  __device__ Planes(const AnyTask& task, int operand)
+  __device__ Images(const AnyTask& task, int operand)
       : image(static_cast<I>(task.operands[operand].strides[0])),
-        channel(static_cast<I>(task.operands[operand].strides[1])) {}
+        channel(static_cast<I>(task.operands[operand].strides[1])),
+        pixel(static_cast<I>(task.operands[operand].strides[3])) {}
+};
+
+// The same of weights; the taps of a kernel follow each other row by row. Whether channels are last is written in the
+// launch, since one channel or one tap lies both ways.
+struct Kernels {
+  int64_t output, input, tap;
+  bool channels_last;
+
+  template <typename AnyTask>
+  __device__ Kernels(const AnyTask& task, int operand)
+      : output(task.operands[operand].strides[0]),
+        input(task.operands[operand].strides[1]),
+        tap(task.operands[operand].strides[3]),
+        channels_last((task.ints[kChannelsLastInt] & kInputsLast) != 0) {}
+};
+
+// A position among the channels and the taps of a kernel, counted as they lie.
+struct ChannelTap {
+  int32_t channel, tap;
+  __device__ ChannelTap(int32_t index, int32_t channels, int32_t taps, bool channels_last)
+      : channel(channels_last ? index % channels : index / taps),
+        tap(channels_last ? index / channels : index % taps) {}
 };
 
 }  // namespace ptmz::cuda

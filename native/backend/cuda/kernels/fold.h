@@ -1,6 +1,7 @@
 // Fold: sums and maxima whose order depends on shapes alone - within a thread, and over the threads of a block.
 #pragma once
 #include "backend/cuda/kernels/evaluate.h"
+#include "backend/cuda/kernels/table.h"
 
 namespace ptmz::cuda {
 
@@ -15,42 +16,33 @@ struct Exact {
   __device__ double value() const { return sum + carry; }
 };
 
-// A sum of many terms: sixteen at a time in T, then in double, for double itself with Neumaier's carry.
+// A sum of many terms: sixteen at a time in T, one after the other as a short row is added up everywhere, and these in
+// double; those of double itself with what their rounding loses.
 template <typename T>
 struct Total {
   T part = 0;
   int pending = 0;
-  double sum = 0;
+  Exact sum = Exact::start();
 
   __device__ void add(T x) {
     part += x;
-    if (++pending == 16) flush();
+    if (++pending == kShortSum) flush();
   }
-  __device__ double value() { return exact().sum; }
+  __device__ double value() { return exact().value(); }
   __device__ Exact exact() {
     flush();
-    return {sum, 0};
+    return sum;
   }
 
  private:
   __device__ void flush() {
-    sum += static_cast<double>(part);
+    if (sizeof(T) == sizeof(double))
+      sum = Exact::join(sum, {static_cast<double>(part), 0});
+    else
+      sum.sum += static_cast<double>(part);
     part = 0;
     pending = 0;
   }
-};
-
-template <>
-struct Total<double> {
-  double sum = 0, carry = 0;
-
-  __device__ void add(double x) {
-    const double next = sum + x, larger = fabs(sum) >= fabs(x) ? sum : x, smaller = fabs(sum) >= fabs(x) ? x : sum;
-    carry += next - next == 0 ? (larger - next) + smaller : 0;  // an infinite sum has none
-    sum = next;
-  }
-  __device__ double value() const { return sum + carry; }
-  __device__ Exact exact() const { return {sum, carry}; }
 };
 
 struct Add {

@@ -30,15 +30,15 @@ template <typename T>
 struct InnerProduct {
   using Value = Exact;
   using Join = Exact;
-  Total<double> total;
+  Exact total = Exact::start();
   template <typename I>
   __device__ void add(Evaluator<T, I, kWidth>& e, const Task& task, int w) {
     const Instr& last = task.instrs[task.instr_count - 1];
     const double a = static_cast<double>(e.at(last.a, w)), b = static_cast<double>(e.at(last.b, w)), product = a * b;
-    total.add(product);
-    if (sizeof(T) == 8) total.carry += product - product == 0 ? fma(a, b, -product) : 0;
+    const double lost = sizeof(T) == 8 && product - product == 0 ? fma(a, b, -product) : 0;
+    total = Exact::join(total, {product, lost});
   }
-  __device__ Exact value() { return total.exact(); }
+  __device__ Exact value() const { return total; }
 };
 
 template <typename T>

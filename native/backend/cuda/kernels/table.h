@@ -15,6 +15,8 @@ Kernel random_kernel(DType real);
 enum class Reduction { sum, inner_product, max, argmax };
 Kernel reduction_kernel(Reduction kind, DType real, bool wide_index);
 inline constexpr int64_t kReductionPartialBytes = 2 * sizeof(double);
+// Elements that a thread adds up one after the other; a row that has no more is one thread's.
+inline constexpr int kShortSum = 16;
 // Shared memory of one thread.
 int64_t reduction_thread_bytes(Reduction kind, int registers, int64_t element_bytes);
 
@@ -33,14 +35,16 @@ Kernel join_contraction_kernel(LaunchCode code, DType real);
 
 // columns.cu: between images and the matrices of columns.h; operand 0 is written, 1 is read.
 enum class ColumnsMove { gather, add };
-Kernel columns_kernel(ColumnsMove what, DType real);
+Kernel columns_kernel(ColumnsMove what, DType real, bool channels_last);
 
 // batch_norm.cu
-Kernel channel_kernel(LaunchCode code, DType real);    // batch_statistics, batch_norm_backward_sums
+// `aside`: channels lie side by side, and a block takes kChannelsAside of them; else one.
+Kernel channel_kernel(LaunchCode code, DType real, bool aside);  // batch_statistics, batch_norm_backward_sums
 Kernel normalise_kernel(LaunchCode code, DType real);  // batch_norm, batch_norm_add, batch_norm_backward_input
 // Both in one: batch_norm_training and the like; `computes`: with the instructions of batch_norm_backward, whose
 // registers lie behind the partial sums in shared memory.
-Kernel whole_channel_kernel(LaunchCode code, DType real, bool computes);
+Kernel whole_channel_kernel(LaunchCode code, DType real, bool computes, bool aside);
+inline constexpr int kChannelsAside = 8;
 inline constexpr int64_t kChannelPartialBytes = 3 * sizeof(double);
 inline constexpr int kChannelThreads = 256;
 
