@@ -1,6 +1,7 @@
 // The names of launch codes.
 #include "backend/launch.h"
 
+#include <algorithm>
 #include <iterator>
 
 namespace ptmz {
@@ -68,6 +69,16 @@ bool is_dense(const Launch& l, const Operand& o) {
     stride *= l.shape[d];
   }
   return true;
+}
+
+Launch map_behind(const Launch& matmul) {
+  Launch map = matmul;
+  map.code = LaunchCode::map;
+  map.rank = 2;
+  map.operand_count = matmul.operand_count - 1;
+  map.operands[1] = matmul.operands[0];
+  std::copy(matmul.operands + 3, matmul.operands + matmul.operand_count, map.operands + 2);
+  return map;
 }
 
 double flops_of(const Launch& l) {

@@ -113,6 +113,9 @@ struct Launch {
 int64_t element_count(const Launch& launch);
 // Whether the operand's elements follow each other as those of the iteration space do.
 bool is_dense(const Launch& launch, const Operand& operand);
+// What the instructions of a matmul without batch axes compute, as a map over (M,N): its first input is its output,
+// which holds the product by then. Operand i of it, from 2 on, is the product's i + 1.
+Launch map_behind(const Launch& matmul);
 // Multiply-adds count as two; only contractions have enough of them to be compared with a peak, others give 0.
 double flops_of(const Launch& launch);
 // The same for all launches, where an element of the others costs what 30 operations of a contraction do.

@@ -20,25 +20,18 @@ BatchOffsets find_item(const Launch& launch, int batch_rank, int64_t index) {
   return offsets;
 }
 
-// The map behind a product of two matrices, as a launch of its own over (M,N): its first input is the output itself.
+// map_behind() with its addresses.
 struct MapBehind {
   Launch launch;
   void* pointers[kMaxOperands];
   Call call;
 
   explicit MapBehind(const Call& product)
-      : launch(product.launch),
+      : launch(map_behind(product.launch)),
         call{launch,       product.instrs, pointers, 0, 0, static_cast<char*>(product.scratch) + kGemmScratch,
              product.fault} {
-    launch.code = LaunchCode::map;
-    launch.rank = 2;
-    launch.operand_count = product.launch.operand_count - 1;
-    launch.operands[1] = launch.operands[0];
     pointers[0] = pointers[1] = product.pointers[0];
-    for (int i = 2; i < launch.operand_count; ++i) {
-      launch.operands[i] = product.launch.operands[i + 1];
-      pointers[i] = product.pointers[i + 1];
-    }
+    for (int i = 2; i < launch.operand_count; ++i) pointers[i] = product.pointers[i + 1];
   }
 };
 template <typename T>
