@@ -5,6 +5,8 @@
 #include <limits>
 #include <utility>
 
+#include "backend/cuda/cublas_lt.h"
+
 namespace ptmz::cuda {
 namespace {
 
@@ -35,6 +37,9 @@ MatrixProduct with_rows(MatrixProduct p) {
 bool fits(const MatrixProduct& p) {
   return std::max({p.m, p.n, p.k, p.items, p.a.lead, p.b.lead, p.c.lead}) <= std::numeric_limits<int>::max();
 }
+
+Products::Products(const Cublas& library, const CublasLt& with_bias, cudaStream_t stream)
+    : library_(library), stream_(stream), with_bias_(std::make_unique<BiasProducts>(with_bias)) {}
 
 Products::~Products() {
   if (handle_ != nullptr) library_.destroy(handle_);
@@ -77,6 +82,10 @@ cudaError_t Products::multiply(const MatrixProduct& given, DType real, Precision
   if (status == 0) return cudaSuccess;
   const cudaError_t error = cudaGetLastError();
   return error != cudaSuccess ? error : cudaErrorInvalidValue;
+}
+
+bool Products::multiply_with_bias(const MatrixProduct& product, const Bias& bias, Precision precision) {
+  return with_bias_->multiply(product, bias, compute_type(DType::f32, precision), workspace_, kWorkspaceBytes, stream_);
 }
 
 }  // namespace ptmz::cuda

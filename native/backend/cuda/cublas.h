@@ -2,6 +2,7 @@
 // to load. cublas_prototypes.cpp holds them against the real header where that is installed.
 #pragma once
 #include <cstddef>
+#include <memory>
 #include <string>
 
 #include "backend/cuda/runtime.h"
@@ -22,7 +23,8 @@ struct Cublas {
   int (*set_stream)(Handle, cudaStream_t);
   int (*set_workspace)(Handle, void*, size_t);
   int (*get_property)(int, int*);
-  Gemm gemm;            // cublasGemmStridedBatchedEx
+  Gemm gemm;  // cublasGemmStridedBatchedEx
+  int major_version;
   std::string version;  // "13.1.1", or why there is none
 
   bool available() const { return create != nullptr; }
@@ -54,15 +56,21 @@ MatrixProduct with_rows(MatrixProduct product);
 // Whether all numbers are such as the library takes.
 bool fits(const MatrixProduct& product);
 
-// One stream's handle and workspace, made when the first product comes; all products on it are in its order.
+struct CublasLt;
+struct Bias;
+class BiasProducts;
+
+// One stream's handles and workspace, made when the first product comes; all products on it are in its order.
 class Products {
  public:
-  Products(const Cublas& library, cudaStream_t stream) : library_(library), stream_(stream) {}
+  Products(const Cublas& library, const CublasLt& with_bias, cudaStream_t stream);
   Products(const Products&) = delete;
   ~Products();
   // Whether products can be computed; what needs memory of its own is allocated here.
   bool open();
   cudaError_t multiply(const MatrixProduct& product, DType real, Precision precision);
+  // c = a b + bias in float32, where cuBLASLt can (cublas_lt.h); false: nothing was launched.
+  bool multiply_with_bias(const MatrixProduct& product, const Bias& bias, Precision precision);
 
  private:
   bool start();
@@ -71,6 +79,7 @@ class Products {
   const cudaStream_t stream_;
   Cublas::Handle handle_ = nullptr;
   void* workspace_ = nullptr;
+  const std::unique_ptr<BiasProducts> with_bias_;
   bool failed_ = false;
 };
 

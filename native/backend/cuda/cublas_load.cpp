@@ -1,11 +1,11 @@
-// Finding libcublas on this machine.
+// Finding libcublas and libcublasLt on this machine.
 #include <dlfcn.h>
 
 #include <cstdlib>
 #include <cstring>
 #include <vector>
 
-#include "backend/cuda/cublas.h"
+#include "backend/cuda/cublas_lt.h"
 
 namespace ptmz::cuda {
 namespace {
@@ -54,6 +54,7 @@ Cublas load() {
     int version[3] = {};
     for (int i = 0; whole && i < 3; ++i) c.get_property(i, &version[i]);
     if (whole && version[0] >= 12) {
+      c.major_version = version[0];
       c.version = std::to_string(version[0]) + "." + std::to_string(version[1]) + "." + std::to_string(version[2]);
       return c;
     }
@@ -65,7 +66,34 @@ Cublas load() {
   return none;
 }
 
+// cuBLAS needs it and has loaded it: what has its name by now is of the same version and from the same place.
+CublasLt load_lt() {
+  if (!cublas().available()) return {};
+  const std::string name = "libcublasLt.so." + std::to_string(cublas().major_version);
+  void* library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
+  if (library == nullptr) return {};
+  CublasLt l{};
+  const bool whole = find(library, "cublasLtCreate", l.create) && find(library, "cublasLtDestroy", l.destroy) &&
+                     find(library, "cublasLtMatmulDescCreate", l.create_operation) &&
+                     find(library, "cublasLtMatmulDescDestroy", l.destroy_operation) &&
+                     find(library, "cublasLtMatmulDescSetAttribute", l.set_operation) &&
+                     find(library, "cublasLtMatrixLayoutCreate", l.create_layout) &&
+                     find(library, "cublasLtMatrixLayoutDestroy", l.destroy_layout) &&
+                     find(library, "cublasLtMatrixLayoutSetAttribute", l.set_layout) &&
+                     find(library, "cublasLtMatmulPreferenceCreate", l.create_preference) &&
+                     find(library, "cublasLtMatmulPreferenceDestroy", l.destroy_preference) &&
+                     find(library, "cublasLtMatmulPreferenceSetAttribute", l.set_preference) &&
+                     find(library, "cublasLtMatmulAlgoGetHeuristic", l.find) &&
+                     find(library, "cublasLtMatmul", l.multiply);
+  return whole ? l : CublasLt{};
+}
+
 }  // namespace
+
+const CublasLt& cublas_lt() {
+  static const CublasLt library = load_lt();
+  return library;
+}
 
 const Cublas& cublas() {
   static const Cublas library = load();

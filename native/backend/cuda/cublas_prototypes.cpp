@@ -1,10 +1,13 @@
-// A compile-time test: the prototypes of cublas.h are those of the installed header, enumerations being ints.
+// A compile-time test: the prototypes of cublas.h and cublas_lt.h are those of the installed headers, enumerations
+// being ints.
+#include <cublasLt.h>
 #include <cublas_v2.h>
 
+#include <cstddef>
 #include <tuple>
 #include <type_traits>
 
-#include "backend/cuda/cublas.h"
+#include "backend/cuda/cublas_lt.h"
 
 namespace ptmz::cuda {
 namespace {
@@ -17,6 +20,34 @@ template <typename T>
 struct Plain<T, true> {
   static_assert(sizeof(T) == sizeof(int));
   using Type = int;
+};
+template <typename T>
+struct Plain<const T, false> {
+  using Type = const typename Plain<T>::Type;
+};
+template <typename T>
+struct Plain<T*, false> {
+  using Type = typename Plain<T>::Type*;
+};
+template <>
+struct Plain<cublasLtMatmulDescOpaque_t, false> {
+  using Type = CublasLt::OperationData;
+};
+template <>
+struct Plain<cublasLtMatrixLayoutOpaque_t, false> {
+  using Type = CublasLt::LayoutData;
+};
+template <>
+struct Plain<cublasLtMatmulPreferenceOpaque_t, false> {
+  using Type = CublasLt::PreferenceData;
+};
+template <>
+struct Plain<cublasLtMatmulAlgo_t, false> {
+  using Type = CublasLt::Algorithm;
+};
+template <>
+struct Plain<cublasLtMatmulHeuristicResult_t, false> {
+  using Type = CublasLt::Found;
 };
 
 template <typename Function>
@@ -48,6 +79,38 @@ static_assert(static_cast<int>(CUBLAS_COMPUTE_32F_FAST_16BF) == Cublas::kCompute
 static_assert(static_cast<int>(CUBLAS_GEMM_DEFAULT) == Cublas::kDefaultAlgorithm);
 static_assert(static_cast<int>(CUBLAS_OP_N) == 0 && static_cast<int>(CUBLAS_OP_T) == 1);
 static_assert(static_cast<int>(CUBLAS_STATUS_SUCCESS) == 0 && static_cast<int>(MAJOR_VERSION) == 0);
+
+static_assert(same<decltype(CublasLt::create), decltype(&cublasLtCreate)>);
+static_assert(same<decltype(CublasLt::destroy), decltype(&cublasLtDestroy)>);
+static_assert(same<decltype(CublasLt::create_operation), decltype(&cublasLtMatmulDescCreate)>);
+static_assert(same<decltype(CublasLt::destroy_operation), decltype(&cublasLtMatmulDescDestroy)>);
+static_assert(same<decltype(CublasLt::set_operation), decltype(&cublasLtMatmulDescSetAttribute)>);
+static_assert(same<decltype(CublasLt::create_layout), decltype(&cublasLtMatrixLayoutCreate)>);
+static_assert(same<decltype(CublasLt::destroy_layout), decltype(&cublasLtMatrixLayoutDestroy)>);
+static_assert(same<decltype(CublasLt::set_layout), decltype(&cublasLtMatrixLayoutSetAttribute)>);
+static_assert(same<decltype(CublasLt::create_preference), decltype(&cublasLtMatmulPreferenceCreate)>);
+static_assert(same<decltype(CublasLt::destroy_preference), decltype(&cublasLtMatmulPreferenceDestroy)>);
+static_assert(same<decltype(CublasLt::set_preference), decltype(&cublasLtMatmulPreferenceSetAttribute)>);
+static_assert(same<decltype(CublasLt::find), decltype(&cublasLtMatmulAlgoGetHeuristic)>);
+static_assert(same<decltype(CublasLt::multiply), decltype(&cublasLtMatmul)>);
+using Result = cublasLtMatmulHeuristicResult_t;
+static_assert(sizeof(CublasLt::Algorithm) == sizeof(cublasLtMatmulAlgo_t));
+static_assert(sizeof(CublasLt::Found) == sizeof(Result));
+static_assert(offsetof(CublasLt::Found, workspace_bytes) == offsetof(Result, workspaceSize));
+static_assert(offsetof(CublasLt::Found, status) == offsetof(Result, state));
+static_assert(static_cast<int>(CUBLASLT_MATMUL_DESC_TRANSA) == CublasLt::kTransposeA);
+static_assert(static_cast<int>(CUBLASLT_MATMUL_DESC_TRANSB) == CublasLt::kTransposeB);
+static_assert(static_cast<int>(CUBLASLT_MATMUL_DESC_EPILOGUE) == CublasLt::kEpilogue);
+static_assert(static_cast<int>(CUBLASLT_MATMUL_DESC_BIAS_POINTER) == CublasLt::kBiasPointer);
+static_assert(static_cast<int>(CUBLASLT_MATMUL_DESC_BIAS_BATCH_STRIDE) == CublasLt::kBiasStride);
+static_assert(static_cast<int>(CUBLASLT_EPILOGUE_BIAS) == CublasLt::kAddBias);
+static_assert(static_cast<int>(CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT) == CublasLt::kItems);
+static_assert(static_cast<int>(CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET) == CublasLt::kItemStride);
+static_assert(static_cast<int>(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES) == CublasLt::kMostWorkspace);
+static_assert(static_cast<int>(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES) == CublasLt::kAlignmentA);
+static_assert(static_cast<int>(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES) == CublasLt::kAlignmentB);
+static_assert(static_cast<int>(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES) == CublasLt::kAlignmentC);
+static_assert(static_cast<int>(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES) == CublasLt::kAlignmentD);
 
 }  // namespace
 }  // namespace ptmz::cuda

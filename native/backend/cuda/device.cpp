@@ -117,6 +117,7 @@ class CudaDevice final : public Device {
         transfers_(std::make_unique<CudaStream>(api, index, name_)) {}
 
   const char* name() const override { return name_.c_str(); }
+  bool maps_behind_products() const override { return true; }
   bool has_reduced_precision() const override { return true; }
 
   void prepare(Launch& launch, DType real) const override {

@@ -6,6 +6,7 @@
 #include "backend/cuda/columns.h"
 #include "backend/cuda/cut.h"
 #include "backend/cuda/kernels/table.h"
+#include "backend/cuda/matmul.h"
 #include "backend/cuda/narrow.h"
 #include "backend/cuda/way.h"
 #include "ir/graph.h"
@@ -146,7 +147,9 @@ class Enqueuer {
     const cudaError_t error =
         launch(contraction_kernel(l_.code, real_, cut.tile), task_, cut.groups, 1, cut.threads, 0);
     // A kernel of its own: the last block of a tile would add up many numbers per thread.
-    return error != cudaSuccess || cut.splits == 1 ? error : over(join_contraction_kernel(l_.code, real_), task_.kept);
+    const cudaError_t joined =
+        error != cudaSuccess || cut.splits == 1 ? error : over(join_contraction_kernel(l_.code, real_), task_.kept);
+    return joined != cudaSuccess || l_.instr_count == 0 ? joined : enqueue(MapBehind(given_).launch(), stream_);
   }
 
   cudaError_t narrow() {

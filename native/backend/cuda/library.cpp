@@ -6,7 +6,7 @@
 #include "backend/cuda/api.h"
 #include "backend/cuda/beside.h"
 #include "backend/cuda/columns.h"
-#include "backend/cuda/cublas.h"
+#include "backend/cuda/cublas_lt.h"
 #include "backend/cuda/cut.h"
 #include "backend/cuda/enqueue.h"
 #include "backend/cuda/enqueue_step.h"
@@ -53,7 +53,8 @@ void driver(DriverReport* report) {
   *report = {};
   cudaDriverGetVersion(&report->driver_version);
   cudaRuntimeGetVersion(&report->runtime_version);
-  std::snprintf(report->cublas, sizeof report->cublas, "%s", cublas().version.c_str());
+  std::snprintf(report->cublas, sizeof report->cublas, "%s%s", cublas().version.c_str(),
+                cublas_lt().available() ? " with cuBLASLt" : "");
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
   cudaGetLastError();
@@ -111,7 +112,7 @@ Status open(int32_t index, Stream** stream) {
   const Status status =
       on(index, "opening a stream", [&] { return cudaStreamCreateWithFlags(&opened->stream, cudaStreamNonBlocking); });
   if (status != Status::ok) return status;
-  opened->products = std::make_unique<Products>(cublas(), opened->stream);
+  opened->products = std::make_unique<Products>(cublas(), cublas_lt(), opened->stream);
   *stream = opened.release();
   return Status::ok;
 }
@@ -147,12 +148,21 @@ Status zero(Stream* s, void* to, int64_t bytes) {
   return on(s->device, "clearing", [&] { return cudaMemsetAsync(to, 0, static_cast<size_t>(bytes), s->stream); });
 }
 
+// With the instructions behind the product, in the same launch or in one of their own.
+cudaError_t multiply(Stream& s, const DeviceLaunch& given, const MatrixProduct& product) {
+  const Launch& l = *given.launch;
+  const auto bias = bias_behind(given);
+  if (bias && s.products->multiply_with_bias(product, *bias, l.precision)) return cudaSuccess;
+  const cudaError_t error = s.products->multiply(product, given.real, l.precision);
+  return error != cudaSuccess || l.instr_count == 0 ? error : enqueue(MapBehind(given).launch(), s.stream);
+}
+
 // What is not for cuBLAS is for our own kernels, which know no other precision than the program's.
 cudaError_t compute(Stream& s, const DeviceLaunch& given) {
   const Launch& l = *given.launch;
   if (l.code == LaunchCode::matmul) {
     const auto product = large_product(given);
-    if (product && s.products->open()) return s.products->multiply(*product, given.real, l.precision);
+    if (product && s.products->open()) return multiply(s, given, *product);
   } else if (is_convolution(l.code)) {
     const bool columns = way_of(l, given.real, cublas().available()) == Way::columns;
     if (columns && s.products->open()) return multiply_columns(given, *s.products, s.stream);

@@ -1,9 +1,10 @@
-// The choice of matmul launches for cuBLAS.
+// The choice of matmul launches for cuBLAS and cuBLASLt.
 #include "backend/cuda/matmul.h"
 
 #include <algorithm>
 
 #include "backend/cuda/cut.h"
+#include "ir/graph.h"
 
 namespace ptmz::cuda {
 namespace {
@@ -37,6 +38,30 @@ std::optional<MatrixProduct> large_product(const DeviceLaunch& d) {
   for (int i = 0; i < 3; ++i) all[i]->stride = batch > 1 ? l.operands[i].strides[r - 1] : d.member_bytes[i] / element;
   if (!fits(p)) return std::nullopt;
   return p;
+}
+
+std::optional<Bias> bias_behind(const DeviceLaunch& d) {
+  const Launch& l = *d.launch;
+  if (d.real != DType::f32 || l.instr_count != 1 || l.operand_count != 4) return std::nullopt;
+  const Instr& sum = d.instrs[l.instr_begin];
+  // Registers 0 and 1 are the product and the only value that is read beside it.
+  if (static_cast<Op>(sum.op) != Op::add || sum.subtracts || sum.a == sum.b) return std::nullopt;
+  const Operand& values = l.operands[3];
+  const bool one_per_column =
+      (l.shape[0] == 1 || values.strides[0] == 0) && (l.shape[1] == 1 || values.strides[1] == 1);
+  if (d.pointers[3] == nullptr || values.is_index || !one_per_column) return std::nullopt;
+  const Bias bias{d.pointers[3], d.member_bytes[3] / int64_t{sizeof(float)}};
+  return is_aligned(bias) ? std::optional(bias) : std::nullopt;
+}
+
+MapBehind::MapBehind(const DeviceLaunch& matmul) : map_(map_behind(*matmul.launch)), given_(matmul) {
+  given_.launch = &map_;
+  given_.pointers[1] = matmul.pointers[0];
+  given_.member_bytes[1] = matmul.member_bytes[0];
+  for (int i = 2; i < map_.operand_count; ++i) {
+    given_.pointers[i] = matmul.pointers[i + 1];
+    given_.member_bytes[i] = matmul.member_bytes[i + 1];
+  }
 }
 
 }  // namespace ptmz::cuda

@@ -68,7 +68,11 @@ int64_t waits();
 void fail_after(int calls);
 // Since the process began.
 int64_t kernels_run();
-int64_t products_run();  // by the stand-in for cuBLAS
+int64_t products_run();            // by the stand-ins for cuBLAS and cuBLASLt
+int64_t products_with_bias_run();  // of these, by the latter
+// Whether the stand-in for cuBLASLt finds a way to compute a product, and whether it then does.
+enum class LtFails { nowhere, finding, launching };
+void set_lt_fails(LtFails where);
 
 }  // namespace cuda_on_host
 
