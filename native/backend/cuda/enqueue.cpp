@@ -144,12 +144,23 @@ class Enqueuer {
     const Cut cut = cut_contraction(l_, bytes_of(real_));
     take(cut);
     task_.kept = cut.items * cut.rows * cut.columns;
-    const cudaError_t error =
-        launch(contraction_kernel(l_.code, real_, cut.tile), task_, cut.groups, 1, cut.threads, 0);
-    // A kernel of its own: the last block of a tile would add up many numbers per thread.
-    const cudaError_t joined =
-        error != cudaSuccess || cut.splits == 1 ? error : over(join_contraction_kernel(l_.code, real_), task_.kept);
-    return joined != cudaSuccess || l_.instr_count == 0 ? joined : enqueue(MapBehind(given_).launch(), stream_);
+    // Shared memory for the instructions of one element; a launch without any asks for none.
+    const int64_t bytes = l_.instr_count > 0 ? l_.register_count * bytes_of(real_) : 0;
+    if (cut.splits > 1) {
+      const cudaError_t error =
+          launch(contraction_kernel(l_.code, real_, cut.tile, false), task_, cut.groups, 1, cut.threads, 0);
+      // A kernel of its own: the last block of a tile would add up many numbers per thread.
+      const int threads = threads_that_fit(bytes, kThreads);
+      return error != cudaSuccess ? error
+                                  : launch(join_contraction_kernel(l_.code, real_, bytes > 0), task_,
+                                           divide_up(task_.kept, threads), 1, threads, bytes * threads);
+    }
+    const Tile& tile = kTiles[cut.tile];
+    const int64_t registers = bytes * tile.across * tile.threads;
+    const bool fits = contraction_shared_bytes(tile, bytes_of(real_)) + registers <= kSharedBytes;
+    const cudaError_t error = launch(contraction_kernel(l_.code, real_, cut.tile, bytes > 0 && fits), task_, cut.groups,
+                                     1, cut.threads, fits ? registers : 0);
+    return error != cudaSuccess || fits ? error : enqueue(MapBehind(given_).launch(), stream_);
   }
 
   cudaError_t narrow() {

@@ -1,6 +1,9 @@
 // Contractions: matmul and the three convolutions as one tiled product C[row, column] = sum over depth of
 // A[row, depth] B[depth, column]. A convolution's matrices are never written out: a tile is gathered as it is loaded.
+#include <type_traits>
+
 #include "backend/cuda/kernels/convolution.h"
+#include "backend/cuda/kernels/evaluate.h"
 #include "backend/cuda/kernels/index.h"
 #include "backend/cuda/kernels/splits.h"
 #include "backend/cuda/kernels/table.h"
@@ -57,6 +60,35 @@ struct Matmul {
   __device__ T load_b(const Depth& k, const Column& j) const { return b[k.i * b_depth + j.at]; }
   __device__ T* place(int64_t row, int64_t column) const { return c + row * columns + column; }
 };
+
+// With instructions (map_behind() of launch.h), which the thread that has stored an element applies to it.
+template <typename T>
+struct MatmulBehind : Matmul<T> {
+  __device__ MatmulBehind(const Task& task, int64_t item) : Matmul<T>(task, item) {}
+  // To W elements of a row, `step` columns apart, as far as there are columns.
+  template <int W>
+  __device__ void apply(const Task& task, int64_t row, int64_t column, int step) const {
+    PTMZ_DYNAMIC_SHARED(T, shared);
+    Registers<T, W> registers(shared);
+    PTMZ_UNROLL
+    for (int w = 0; w < W; ++w) {
+      const int64_t c = column + w * step;
+      if (c >= this->columns) continue;
+      registers.at(0, w) = *this->place(row, c);
+      for (int i = 3; i < task.operand_count; ++i) {
+        const int64_t* strides = task.operands[i].strides;
+        registers.at(i - 2, w) = read_operand<T>(task, i, [&] { return row * strides[0] + c * strides[1]; });
+      }
+    }
+    registers.run(task.instrs, task.instr_count);
+    PTMZ_UNROLL
+    for (int w = 0; w < W; ++w)
+      if (column + w * step < this->columns)
+        *this->place(row, column + w * step) = registers.at(task.result_register, w);
+  }
+};
+template <typename T, template <typename> class Problem>
+constexpr bool kApplies = std::is_same_v<Problem<T>, MatmulBehind<T>>;
 
 // y[o, (n,oh,ow)] = sum over (c,kh,kw) of w[o, (c,kh,kw)] x[n, c, oh stride - pad + kh dilation, ...]
 template <typename T>
@@ -270,6 +302,10 @@ __global__ void __launch_bounds__((M / RM) * (N / RN), 1) contract(PTMZ_TASK) {
       *(task.splits > 1 ? partials + r * p.columns + c : p.place(r, c)) = sum[i][j];
     }
   }
+  if constexpr (kApplies<T, Problem>) {
+    for (int64_t r = first_row + row; r < p.rows && r < first_row + M; r += M / RM)
+      p.template apply<RN>(task, r, first_column + column, N / RN);
+  }
 }
 
 // Adds the partial products of all splits, in their order.
@@ -280,7 +316,9 @@ __global__ void join_contraction(PTMZ_TASK) {
   if (index >= task.kept) return;
   const T* partials = partials_of<const T>(task) + item * task.splits * outputs + output;
   const Problem<T> p(task, item);
-  *p.place(output / p.columns, output % p.columns) = static_cast<T>(sum_of_splits(partials, outputs, task.splits));
+  const int64_t row = output / p.columns, column = output % p.columns;
+  *p.place(row, column) = static_cast<T>(sum_of_splits(partials, outputs, task.splits));
+  if constexpr (kApplies<T, Problem>) p.template apply<1>(task, row, column, 0);
 }
 
 template <typename T, template <typename> class Problem>
@@ -295,7 +333,7 @@ Kernel contract_of(int tile) {
   }
 }
 template <typename T>
-Kernel contract_of(LaunchCode code, int tile) {
+Kernel contract_of(LaunchCode code, int tile, bool applies) {
   switch (code) {
     case LaunchCode::conv2d:
       return contract_of<T, ConvForward>(tile);
@@ -304,11 +342,11 @@ Kernel contract_of(LaunchCode code, int tile) {
     case LaunchCode::conv2d_weight:
       return contract_of<T, ConvWeight>(tile);
     default:
-      return contract_of<T, Matmul>(tile);
+      return applies ? contract_of<T, MatmulBehind>(tile) : contract_of<T, Matmul>(tile);
   }
 }
 template <typename T>
-Kernel join_of(LaunchCode code) {
+Kernel join_of(LaunchCode code, bool applies) {
   switch (code) {
     case LaunchCode::conv2d:
       return join_contraction<T, ConvForward>;
@@ -317,17 +355,21 @@ Kernel join_of(LaunchCode code) {
     case LaunchCode::conv2d_weight:
       return join_contraction<T, ConvWeight>;
     default:
-      return join_contraction<T, Matmul>;
+      return applies ? join_contraction<T, MatmulBehind> : join_contraction<T, Matmul>;
   }
 }
 
 }  // namespace
 
-Kernel contraction_kernel(LaunchCode code, DType real, int tile) {
-  return real == DType::f32 ? contract_of<float>(code, tile) : contract_of<double>(code, tile);
+Kernel contraction_kernel(LaunchCode code, DType real, int tile, bool applies) {
+  return real == DType::f32 ? contract_of<float>(code, tile, applies) : contract_of<double>(code, tile, applies);
 }
-Kernel join_contraction_kernel(LaunchCode code, DType real) {
-  return real == DType::f32 ? join_of<float>(code) : join_of<double>(code);
+Kernel join_contraction_kernel(LaunchCode code, DType real, bool applies) {
+  return real == DType::f32 ? join_of<float>(code, applies) : join_of<double>(code, applies);
+}
+int64_t contraction_shared_bytes(const Tile& tile, int64_t element_bytes) {
+  return kSlice * (tile.rows + 1 + tile.columns + 1) * element_bytes +
+         2 * kSlice * static_cast<int64_t>(sizeof(Depth)) + tile.columns * static_cast<int64_t>(sizeof(Column));
 }
 
 }  // namespace ptmz::cuda

@@ -106,6 +106,16 @@ class Registers {
   T* const registers_;
 };
 
+// What an instruction reads of an operand, at `offset()` elements from its first one where it is not an immediate
+// value.
+template <typename T, typename Offset>
+__device__ inline T read_operand(const Task& task, int operand, const Offset& offset) {
+  const TaskOperand& o = task.operands[operand];
+  if (o.base == nullptr) return static_cast<T>(o.value);
+  return o.is_index ? static_cast<T>(base_of<const int32_t>(task, operand)[offset()])
+                    : base_of<const T>(task, operand)[offset()];
+}
+
 // Evaluates a task's instructions.
 template <typename T, typename I, int W>
 class Evaluator : public Registers<T, W> {
@@ -114,16 +124,8 @@ class Evaluator : public Registers<T, W> {
 
   // Reads what the instructions need of element w.
   __device__ void load(int w, const Coordinates<I>& c) {
-    for (int r = 0; r + 1 < task_.operand_count; ++r) {
-      const TaskOperand& o = task_.operands[r + 1];
-      T value = static_cast<T>(o.value);
-      if (o.base != nullptr) {
-        const int64_t offset = c.offset(task_, o);
-        value = o.is_index ? static_cast<T>(base_of<const int32_t>(task_, r + 1)[offset])
-                           : base_of<const T>(task_, r + 1)[offset];
-      }
-      this->at(r, w) = value;
-    }
+    for (int r = 0; r + 1 < task_.operand_count; ++r)
+      this->at(r, w) = read_operand<T>(task_, r + 1, [&] { return c.offset(task_, task_.operands[r + 1]); });
   }
 
   // Runs the first `count` instructions for all W elements.

@@ -25,13 +25,16 @@ Kernel gather_kernel(DType real);
 Kernel scatter_add_kernel(DType real);
 Kernel pool_argmax_kernel(DType real);
 
-// contractions.cu: `code` is matmul or one of the convolutions.
+// contractions.cu: `code` is matmul or one of the convolutions; `applies`: with the instructions of a matmul, whose
+// registers take what is left of a block's shared memory.
 struct Tile {
   int rows, columns, threads;
+  int across;  // elements of a row that a thread computes
 };
-inline constexpr Tile kTiles[] = {{64, 64, 256}, {32, 32, 256}, {8, 128, 128}};
-Kernel contraction_kernel(LaunchCode code, DType real, int tile);
-Kernel join_contraction_kernel(LaunchCode code, DType real);
+inline constexpr Tile kTiles[] = {{64, 64, 256, 4}, {32, 32, 256, 2}, {8, 128, 128, 4}};
+Kernel contraction_kernel(LaunchCode code, DType real, int tile, bool applies);
+Kernel join_contraction_kernel(LaunchCode code, DType real, bool applies);
+int64_t contraction_shared_bytes(const Tile& tile, int64_t element_bytes);
 
 // columns.cu: between images and the matrices of columns.h; operand 0 is written, 1 is read.
 enum class ColumnsMove { gather, add };
