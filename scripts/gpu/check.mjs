@@ -13,7 +13,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { integer } from '../../bench/options.mjs';
-import { compareDevices, compileModel, manyPixels, models, results } from './models.mjs';
+import { compareDevices, compileModel, manyPixels, models, results, wideLayer } from './models.mjs';
 import { digestOf, gapOf, leastMemory, ofWords, trained, trainedOnFile, trainings } from './training.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -140,6 +140,8 @@ async function checkEquality() {
   // Which block is the last that leaves its part of a sum differs from run to run.
   const shared = await digest(5, {}, manyPixels, given.quick ? 3 : 500);
   check('sums that blocks share, again and again: the same bits', !shared.includes(' '), shared);
+  const wide = await digest(3, {}, wideLayer);
+  check('a product of cuBLASLt, launched, recorded and replayed: the same bits', !wide.includes(' '), wide);
   // Room for two of three members: what they need is not known beforehand, so the limit is lowered until it chunks.
   const model = compileModel(first, { dtype: 'float32', device: 'cuda', members: 3 });
   await results(model, { members: 3 });

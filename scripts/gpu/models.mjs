@@ -5,6 +5,9 @@ const { batchNorm, conv2d, crossEntropy, globalAvgPool2d, Graph, gpt2, linear, r
 /** Many pixels in few channels: the sums over a channel and those of the weights' gradient are shared by blocks. */
 export const manyPixels = 'a layer of many pixels';
 
+/** A product that is large enough for cuBLAS, with a bias that cuBLASLt adds in float32. */
+export const wideLayer = 'a wide linear layer';
+
 /** By name: builds into a graph, returns the loss and how many labels there are. */
 export const models = {
   'ResNet-18 of width 2': (graph) => {
@@ -18,6 +21,11 @@ export const models = {
     const y = batchNorm(x, { weight: param('scale', [4]), bias: param('shift', [4]), relu: true });
     const logits = linear(globalAvgPool2d(y).reshape([16, 4]), param('fc', [5, 4]));
     return { loss: crossEntropy(logits, graph.input('y', [16], 'index')), labels: 5 };
+  },
+  [wideLayer]: (graph) => {
+    const x = linear(graph.input('x', [128, 132]), graph.param('weight', [128, 132]), graph.param('bias', [128]));
+    const logits = linear(x, graph.param('fc', [12, 128]));
+    return { loss: crossEntropy(logits, graph.input('y', [128], 'index')), labels: 12 };
   },
   'tiny GPT-2': (graph) => {
     const model = gpt2({ vocab: 19, block: 6, dim: 12, heads: 3, depth: 2 });
