@@ -60,7 +60,7 @@ bool Products::start() {
   }
   const bool ready = workspace_ != nullptr && library_.set_stream(handle_, stream_) == 0 &&
                      library_.set_workspace(handle_, workspace_, kWorkspaceBytes) == 0;
-  if (ready) return true;
+  if (ready) return with_bias_->open(), true;
   library_.destroy(handle_);
   return handle_ = nullptr, false;
 }

@@ -79,9 +79,8 @@ BiasProducts::~BiasProducts() {
   if (handle_ != nullptr) library_.destroy(handle_);
 }
 
-bool BiasProducts::open() {
-  if (handle_ == nullptr && !failed_) failed_ = !library_.available() || library_.create(&handle_) != 0;
-  return !failed_;
+void BiasProducts::open() {
+  if (library_.available() && library_.create(&handle_) != 0) handle_ = nullptr;
 }
 
 std::unique_ptr<BiasProducts::Plan> BiasProducts::find(const MatrixProduct& p, const Bias& bias, int compute,
@@ -122,7 +121,7 @@ std::unique_ptr<BiasProducts::Plan> BiasProducts::find(const MatrixProduct& p, c
 
 bool BiasProducts::multiply(const MatrixProduct& p, const Bias& bias, int compute, void* workspace,
                             size_t workspace_bytes, cudaStream_t stream) {
-  if (!open()) return false;
+  if (handle_ == nullptr) return false;
   const Key key{p.m,
                 p.n,
                 p.k,

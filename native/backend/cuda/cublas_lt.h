@@ -70,27 +70,26 @@ struct Bias {
 // device recovers from.
 bool is_aligned(const Bias& bias);
 
-// Products with a bias. What the library has found for a product is kept: to find it takes longer than to
-// launch it.
+// Products with a bias. What the library has found for a product is kept: to find it takes longer than to launch it.
 class BiasProducts {
  public:
   explicit BiasProducts(const CublasLt& library);
   BiasProducts(const BiasProducts&) = delete;
   ~BiasProducts();
-  // c = a b + bias in float32, in one launch on the stream. False: the library has no way to compute it, and nothing
-  // was launched.
+  // Makes the handle, for which the library may allocate memory.
+  void open();
+  // c = a b + bias in float32, in one launch on the stream. False: the library has no way to compute it, or there is no
+  // library, and nothing was launched.
   bool multiply(const MatrixProduct& product, const Bias& bias, int compute, void* workspace, size_t workspace_bytes,
                 cudaStream_t stream);
 
  private:
   struct Plan;
   using Key = std::array<int64_t, 18>;
-  bool open();
   std::unique_ptr<Plan> find(const MatrixProduct& product, const Bias& bias, int compute, size_t workspace_bytes) const;
 
   const CublasLt& library_;
   CublasLt::Handle handle_ = nullptr;
-  bool failed_ = false;
   std::map<Key, std::unique_ptr<Plan>> plans_;  // null: there is no way
 };
 
