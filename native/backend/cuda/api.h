@@ -8,7 +8,8 @@
 
 namespace ptmz::cuda {
 
-inline constexpr int32_t kApiVersion = 4;
+// Counts up whenever one side expects something else of the other, be it in what a launch means.
+inline constexpr int32_t kApiVersion = 5;
 
 enum class Status : int32_t { ok, out_of_memory, failed };
 
