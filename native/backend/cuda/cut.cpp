@@ -112,6 +112,8 @@ Cut cut_contraction(const Launch& l, int64_t element_bytes) {
 }
 
 bool fits_narrow(const Launch& l) {
+  if (l.ints[kChannelsLastInt] != 0)
+    return false;  // its threads read neighbouring pixels, and have no register to spare
   const Cut cut = sizes_of(l);
   const bool square = l.ints[9] == l.ints[10] && (l.ints[9] == 1 || l.ints[9] == 3);
   const int64_t inputs = l.shape[1] / cut.items, most = int64_t{1} << 30;  // elements, and room for idle threads

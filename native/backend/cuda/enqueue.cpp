@@ -83,7 +83,8 @@ class Enqueuer {
       case LaunchCode::batch_norm_add:
       case LaunchCode::batch_norm_backward_input:
         task_.reduced = l_.shape[0] * l_.shape[2];
-        return over(normalise_kernel(l_.code, real_), task_.count);
+        return launch(normalise_kernel(l_.code, real_), task_, divide_up(task_.count, kNormWidth * kThreads), 1,
+                      kThreads, 0);
       case LaunchCode::batch_norm_training:
       case LaunchCode::batch_norm_training_add:
       case LaunchCode::batch_norm_backward:

@@ -22,10 +22,10 @@ NarrowTask task_of(const DeviceLaunch& given, const Cut& cut) {
   NarrowTask t{};
   for (int i = 0; i < 3; ++i) {
     t.operands[i] = {static_cast<char*>(given.pointers[i]), given.member_bytes[i], {}};
-    for (int d = 0; d < 4; ++d) t.operands[i].strides[d] = static_cast<int32_t>(l.operands[i].strides[d]);
+    for (int d = 0; d < 2; ++d) t.operands[i].strides[d] = static_cast<int32_t>(l.operands[i].strides[d]);
   }
   std::copy(l.shape, l.shape + 7, t.shape);
-  std::copy(l.ints, l.ints + kChannelsLastInt + 1, t.ints);
+  std::copy(l.ints, l.ints + 11, t.ints);
   t.blocks = static_cast<int32_t>(cut.groups);
   t.splits = static_cast<int32_t>(cut.splits);
   t.split_size = static_cast<int32_t>(cut.split_size);

@@ -27,11 +27,11 @@ enum class NarrowBody : uint8_t {
 struct NarrowOperand {
   char* base;
   int64_t member_bytes;
-  int32_t strides[4];  // of images or weights, as in a launch
+  int32_t strides[2];  // from image to image, and from channel to channel
 };
 struct NarrowTask {
   NarrowOperand operands[3];
-  int32_t shape[7], ints[kChannelsLastInt + 1];
+  int32_t shape[7], ints[11];
   int32_t blocks;  // along x
   int32_t splits, split_size;
   NarrowBody body;

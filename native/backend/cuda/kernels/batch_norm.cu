@@ -159,7 +159,7 @@ struct ComputedSums : BackwardSums<T> {
 // Operands: y, x, stats, weight, bias [, residual]. ints: relu.
 template <typename T, bool Add>
 struct Normalise {
-  const Affine<T> affine;
+  Affine<T> affine;
   __device__ Normalise(const Task& task, int64_t c) : affine(task, 2, c) {}
   __device__ void operator()(const Task& task, int64_t i) const {
     T value = affine(base_of<const T>(task, 1)[i]);
@@ -172,7 +172,7 @@ struct Normalise {
 // Operands: dx, g, x, stats, weight, bias, sums (2,C). ints: relu.
 template <typename T>
 struct GradientInput {
-  const Affine<T> affine;
+  Affine<T> affine;
   T mean_g, slope;
   __device__ GradientInput(const Task& task, int64_t c) : affine(task, 3, c) {
     const int64_t* strides = task.operands[6].strides;
@@ -221,11 +221,18 @@ __global__ void sum_channel(PTMZ_TASK) {
   if (stores) Sums<T>::store(task, base_of<T>(task, 0), share.channel, all);
 }
 
-// A thread per element.
+// Every thread takes kNormWidth elements, a block apart: most are of one channel, whose numbers it works out once.
 template <typename T, typename What>
 __global__ void normalise(PTMZ_TASK) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i < task.count) What(task, i / task.shape[2] % task.shape[1])(task, i);
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * kNormWidth * blockDim.x + threadIdx.x;
+  if (first >= task.count) return;
+  const auto channel_at = [&](int64_t i) { return i / task.shape[2] % task.shape[1]; };
+  int64_t channel = channel_at(first);
+  What what(task, channel);
+  for (int64_t i = first, w = 0; w < kNormWidth && i < task.count; ++w, i += blockDim.x) {
+    if (const int64_t own = channel_at(i); own != channel) what = What(task, channel = own);
+    what(task, i);
+  }
 }
 
 // Block x: channels, all of them: their sums, and then what reads these. 1024 threads are the most of a block; for two

@@ -19,7 +19,7 @@ __global__ void gather_columns(PTMZ_TASK) {
   if (column >= count) return;
   const int32_t image = column / plane, pixel = column % plane;
   const int32_t top = pixel / s.ow * s.stride_h - s.pad_h, left = pixel % s.ow * s.stride_w - s.pad_w;
-  const Images<> images(task, 1);
+  const Images images(task, 1);
   const T* x = base_of<const T>(task, 1) + image * images.image + channel * images.channel;
   T* to = base_of<T>(task, 0) + static_cast<int64_t>(channel) * s.taps * count + column;
   for (int32_t i = 0; i < s.kh; ++i)
@@ -43,7 +43,7 @@ __global__ void gather_columns_last(PTMZ_TASK) {
   const int32_t row = pixel / s.ow * s.stride_h - s.pad_h + place.tap / s.kw * s.dilation_h,
                 left = pixel % s.ow * s.stride_w - s.pad_w + place.tap % s.kw * s.dilation_w;
   const bool inside = row >= 0 && row < s.h && left >= 0 && left < s.w;
-  const Images<> images(task, 1);
+  const Images images(task, 1);
   const T* x = base_of<const T>(task, 1) + image * images.image + group * s.group_c + place.channel;
   base_of<T>(task, 0)[index] = inside ? x[(static_cast<int64_t>(row) * s.w + left) * images.pixel] : T(0);
 }
@@ -74,7 +74,7 @@ __global__ void add_columns(PTMZ_TASK) {
   const int32_t pixel = static_cast<int32_t>(index % (s.h * s.w)), rest = static_cast<int32_t>(index / (s.h * s.w));
   const int32_t image = rest % s.n, channel = rest / s.n;
   const T* from = base_of<const T>(task, 1) + static_cast<int64_t>(channel) * s.taps * count + image * plane;
-  const Images<> images(task, 0);
+  const Images images(task, 0);
   base_of<T>(task, 0)[image * images.image + channel * images.channel + pixel] =
       sum_of_taps<T>(s, pixel, [&](int32_t at, int32_t tap) { return from + static_cast<int64_t>(tap) * count + at; });
 }
@@ -89,7 +89,7 @@ __global__ void add_columns_last(PTMZ_TASK) {
   const int32_t pixel = rest % (s.h * s.w), image = rest / (s.h * s.w), group = channel / s.group_c;
   const T* from = base_of<const T>(task, 1) + static_cast<int64_t>(image) * plane * width + group * s.group_c * s.taps +
                   channel % s.group_c;
-  const Images<> images(task, 0);
+  const Images images(task, 0);
   base_of<T>(task, 0)[image * images.image + pixel * images.pixel + channel] =
       sum_of_taps<T>(s, pixel, [&](int32_t at, int32_t tap) { return from + at * width + tap * s.group_c; });
 }

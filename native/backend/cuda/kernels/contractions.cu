@@ -94,7 +94,7 @@ constexpr bool kApplies = std::is_same_v<Problem<T>, MatmulBehind<T>>;
 template <typename T>
 struct ConvForward {
   const Sizes s;
-  const Images<> from, to;
+  const Images from, to;
   const Kernels kernels;
   int64_t rows, columns, depth;
   const T *x, *w;
@@ -136,7 +136,7 @@ struct ConvForward {
 template <typename T>
 struct ConvInput {
   const Sizes s;
-  const Images<> from, to;
+  const Images from, to;
   const Kernels kernels;
   const bool outputs_last;
   int64_t rows, columns, depth;
@@ -184,7 +184,7 @@ struct ConvInput {
 template <typename T>
 struct ConvWeight {
   const Sizes s;
-  const Images<> of_x, of_y;
+  const Images of_x, of_y;
   const Kernels kernels;
   const bool outputs_last;
   int64_t rows, columns, depth;

@@ -20,17 +20,21 @@ struct Sizes {
   }
 };
 
-// How far apart the images of an operand lie in memory, the channels of one, and the pixels of a channel, which follow
-// each other row by row.
+// How far apart the images of an operand lie in memory, and the channels of one.
 template <typename I = int64_t>
-struct Images {
-  I image, channel, pixel;
+struct Planes {
+  I image, channel;
 
   template <typename AnyTask>
-  __device__ Images(const AnyTask& task, int operand)
+  __device__ Planes(const AnyTask& task, int operand)
       : image(static_cast<I>(task.operands[operand].strides[0])),
-        channel(static_cast<I>(task.operands[operand].strides[1])),
-        pixel(static_cast<I>(task.operands[operand].strides[3])) {}
+        channel(static_cast<I>(task.operands[operand].strides[1])) {}
+};
+// And the pixels of a channel, which follow each other row by row.
+struct Images : Planes<> {
+  int64_t pixel;
+
+  __device__ Images(const Task& task, int operand) : Planes(task, operand), pixel(task.operands[operand].strides[3]) {}
 };
 
 // The same of weights; the taps of a kernel follow each other row by row. Whether channels are last is written in the
@@ -39,8 +43,7 @@ struct Kernels {
   int64_t output, input, tap;
   bool channels_last;
 
-  template <typename AnyTask>
-  __device__ Kernels(const AnyTask& task, int operand)
+  __device__ Kernels(const Task& task, int operand)
       : output(task.operands[operand].strides[0]),
         input(task.operands[operand].strides[1]),
         tap(task.operands[operand].strides[3]),

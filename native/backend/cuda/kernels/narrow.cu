@@ -17,16 +17,13 @@ namespace {
 // of a pixel and a tap, below 0 outside.
 struct ConvForward {
   const Sizes s;
-  const Images<int32_t> from, to;
-  const Kernels kernels;
+  const Planes<int32_t> from, to;
   int32_t inputs, outputs, plane, width;
 
-  __device__ explicit ConvForward(const NarrowTask& task) : s(task), from(task, 1), to(task, 0), kernels(task, 2) {
+  __device__ explicit ConvForward(const NarrowTask& task) : s(task), from(task, 1), to(task, 0) {
     inputs = s.group_c, outputs = s.group_o, plane = s.oh * s.ow, width = s.ow;
   }
-  __device__ int64_t weight(int32_t output, int32_t input) const {
-    return output * kernels.output + input * kernels.input;
-  }
+  __device__ int64_t weight(int32_t output, int32_t input) const { return output * s.group_c + input; }
   __device__ int32_t source(int32_t row, int32_t column, int32_t i, int32_t j) const {
     const int32_t r = row * s.stride_h - s.pad_h + i * s.dilation_h,
                   c = column * s.stride_w - s.pad_w + j * s.dilation_w;
@@ -35,16 +32,13 @@ struct ConvForward {
 };
 struct ConvInput {
   const Sizes s;
-  const Images<int32_t> from, to;
-  const Kernels kernels;
+  const Planes<int32_t> from, to;
   int32_t inputs, outputs, plane, width;
 
-  __device__ explicit ConvInput(const NarrowTask& task) : s(task), from(task, 2), to(task, 0), kernels(task, 1) {
+  __device__ explicit ConvInput(const NarrowTask& task) : s(task), from(task, 2), to(task, 0) {
     inputs = s.group_o, outputs = s.group_c, plane = s.h * s.w, width = s.w;
   }
-  __device__ int64_t weight(int32_t output, int32_t input) const {
-    return input * kernels.output + output * kernels.input;
-  }
+  __device__ int64_t weight(int32_t output, int32_t input) const { return input * s.group_c + output; }
   __device__ int32_t source(int32_t row, int32_t column, int32_t i, int32_t j) const {
     const int32_t above = row + s.pad_h - i * s.dilation_h, before = column + s.pad_w - j * s.dilation_w;
     const int32_t r = above / s.stride_h, c = before / s.stride_w;
@@ -65,14 +59,14 @@ __device__ void narrow_images(const NarrowTask& task, unsigned block) {
   const unsigned down = static_cast<unsigned>(p.outputs + OUTPUTS - 1) / OUTPUTS;
   const int32_t first = static_cast<int32_t>(block / across % down) * OUTPUTS;
   const auto group = static_cast<int64_t>(block / across / down);
-  const T* w = base_of<const T>(task, kForward ? 2 : 1) + group * p.s.group_o * p.kernels.output;
+  const T* w = base_of<const T>(task, kForward ? 2 : 1) + group * p.inputs * p.outputs * p.s.taps;
   const T* from = base_of<const T>(task, kForward ? 1 : 2) + group * p.inputs * p.from.channel;
   T* to = base_of<T>(task, 0) + (group * p.outputs + first) * p.to.channel;
 
   const int32_t depth = p.s.taps * p.inputs;
   for (int32_t e = static_cast<int32_t>(threadIdx.x); e < depth * OUTPUTS; e += kNarrowThreads) {
     const int32_t output = first + e % OUTPUTS, input = e / OUTPUTS % p.inputs, tap = e / OUTPUTS / p.inputs;
-    weights[e] = output < p.outputs ? w[p.weight(output, input) + tap * p.kernels.tap] : T(0);
+    weights[e] = output < p.outputs ? w[p.weight(output, input) * p.s.taps + tap] : T(0);
   }
   __syncthreads();
   const int32_t index = static_cast<int32_t>(block % across * kNarrowThreads + threadIdx.x);
@@ -85,14 +79,13 @@ __device__ void narrow_images(const NarrowTask& task, unsigned block) {
     for (int32_t j = 0; j < p.s.kw; ++j, factors += p.inputs * OUTPUTS) {
       const int32_t at = p.source(row, column, i, j);
       if (at < 0) continue;
-      const T* values = from + at * p.from.pixel;
       for (int32_t input = 0; input < p.inputs; ++input) {
-        const T value = values[input * p.from.channel];
+        const T value = from[input * p.from.channel + at];
         PTMZ_UNROLL
         for (int o = 0; o < OUTPUTS; ++o) sum[o] += factors[input * OUTPUTS + o] * value;
       }
     }
-  to += image * p.to.image + pixel * p.to.pixel;
+  to += image * p.to.image + pixel;
   PTMZ_UNROLL
   for (int o = 0; o < OUTPUTS; ++o)
     if (first + o < p.outputs) to[o * p.to.channel] = sum[o];
@@ -107,7 +100,7 @@ __device__ void narrow_weight(const NarrowTask& task, unsigned block) {
   constexpr int kTaps = KERNEL * KERNEL, kSums = kTaps * OUTPUTS;
   PTMZ_DYNAMIC_SHARED(T, cells);  // (sums, threads)
   const Sizes s(task);
-  const Images<int32_t> of_x(task, 1), of_y(task, 2);
+  const Planes<int32_t> of_x(task, 1), of_y(task, 2);
   const int thread = static_cast<int>(threadIdx.x);
   const int32_t plane = s.oh * s.ow;
   const unsigned down = static_cast<unsigned>(s.group_o + OUTPUTS - 1) / OUTPUTS;
@@ -128,7 +121,7 @@ __device__ void narrow_weight(const NarrowTask& task, unsigned block) {
     const int32_t image = index / plane, pixel = index % plane;
     const int32_t top = pixel / s.ow * s.stride_h - s.pad_h, before = pixel % s.ow * s.stride_w - s.pad_w;
     const T* from = x + image * of_x.image;
-    const T* gradient = y + image * of_y.image + pixel * of_y.pixel;
+    const T* gradient = y + image * of_y.image + pixel;
     T values[kTaps], slopes[OUTPUTS];
     PTMZ_UNROLL
     for (int o = 0; o < OUTPUTS; ++o) slopes[o] = first + o < s.group_o ? gradient[o * of_y.channel] : T(0);
@@ -136,7 +129,7 @@ __device__ void narrow_weight(const NarrowTask& task, unsigned block) {
     for (int t = 0; t < kTaps; ++t) {
       const int32_t row = top + t / KERNEL * s.dilation_h, column = before + t % KERNEL * s.dilation_w;
       const bool inside = row >= 0 && row < s.h && column >= 0 && column < s.w;
-      values[t] = inside ? from[(row * s.w + column) * of_x.pixel] : T(0);
+      values[t] = inside ? from[row * s.w + column] : T(0);
     }
     PTMZ_UNROLL
     for (int o = 0; o < OUTPUTS; ++o) {
@@ -155,9 +148,8 @@ __device__ void narrow_weight(const NarrowTask& task, unsigned block) {
     }
   }
   __syncthreads();
-  const Kernels kernels(task, 0);
-  const int64_t outputs = static_cast<int64_t>(s.group_o) * s.group_c * kTaps,
-                at = (first + thread / kTaps) * kernels.output + input * kernels.input + thread % kTaps * kernels.tap;
+  const int64_t columns = s.group_c * kTaps, outputs = s.group_o * columns,
+                at = (first + thread / kTaps) * columns + input * kTaps + thread % kTaps;
   const bool mine = thread < kSums && first + thread / kTaps < s.group_o;
   double all = mine ? static_cast<double>(cells[thread * kNarrowThreads]) : 0;
   if (task.splits > 1) {

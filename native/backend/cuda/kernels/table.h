@@ -44,6 +44,7 @@ Kernel columns_kernel(ColumnsMove what, DType real, bool channels_last);
 // `aside`: channels lie side by side, and a block takes kChannelsAside of them; else one.
 Kernel channel_kernel(LaunchCode code, DType real, bool aside);  // batch_statistics, batch_norm_backward_sums
 Kernel normalise_kernel(LaunchCode code, DType real);  // batch_norm, batch_norm_add, batch_norm_backward_input
+inline constexpr int kNormWidth = 4;                   // elements that a thread of it takes
 // Both in one: batch_norm_training and the like; `computes`: with the instructions of batch_norm_backward, whose
 // registers lie behind the partial sums in shared memory.
 Kernel whole_channel_kernel(LaunchCode code, DType real, bool computes, bool aside);
