@@ -55,7 +55,9 @@ test.each<[string, Model, RegExp]>([
   expect(program.dump()).toMatch(launches);
   using cpu = on('cpu');
   const [expected, got] = [await run(cpu), await run(program)];
-  expected.forEach((values, i) => expect(gap(values, got[i]!)).toBeLessThan(1e-9));
+  // Batch norms over three numbers, as behind the pooling stem, make rounding larger in every derivative.
+  const tolerances = [1e-10, 1e-8, 1e-6];
+  expected.forEach((values, i) => expect(gap(values, got[i]!)).toBeLessThan(tolerances[i]!));
 });
 
 test('a training of three members ends with the same parameters', async () => {
