@@ -68,27 +68,27 @@ constexpr ImageOrder kOrders[] = {ImageOrder::as_written, ImageOrder::channels_o
 TEST(cuda_convolutions_of_members) {
   for (const cuda::Way way : {cuda::Way::tiles, cuda::Way::narrow, cuda::Way::columns}) {
     const Forced forced(way);
-    for (int which = 0; which < 8; ++which)
-      for (const ImageOrder order : kOrders) {
-        Convolutions({2, 1, 1, 2, 1, 1, 2, 9, 7, 3, 5}, 3, 4, 6, which, order).compare();
-        Convolutions({1, 2, 1, 1, 1, 1, 1, 6, 7, 3, 3}, 2, 3, 5, which, order).compare();
-      }
+    for (int which = 0; which < 8; ++which) {
+      Convolutions({2, 1, 1, 2, 1, 1, 2, 9, 7, 3, 5}, 3, 4, 6, which, kOrders[which % 3]).compare();
+      Convolutions({1, 2, 1, 1, 1, 1, 1, 6, 7, 3, 3}, 2, 3, 5, which, kOrders[(which + 1) % 3]).compare();
+    }
   }
 }
 
-// The same where images of five channels and more have these side by side: those on one side of a convolution, on both
-// or on neither, in every order that they may come in.
+// Where images of five channels and more have these side by side: those on one side of a convolution, on both or on
+// neither, in every order that they may come in. Kernels for few channels take none of them.
 TEST(cuda_convolutions_with_channels_last) {
   const ChannelsLast from_five(5);
-  for (const cuda::Way way : {cuda::Way::tiles, cuda::Way::narrow, cuda::Way::columns}) {
+  int turn = 0;
+  for (const cuda::Way way : {cuda::Way::tiles, cuda::Way::columns}) {
     const Forced forced(way);
-    for (const auto& [channels, outputs] : {std::pair{6, 8}, {4, 6}, {6, 4}, {2, 4}})
-      for (const ImageOrder order : kOrders) {
-        Convolutions({2, 1, 1, 2, 1, 1, 2, 9, 7, 3, 5}, 3, channels, outputs, 7, order).compare();
-        Convolutions({1, 1, 1, 1, 1, 1, 1, 6, 7, 3, 3}, 2, channels, outputs, 5, order).compare();
-        Convolutions({1, 1, 0, 0, 1, 1, 1, 1, 1, 1, 1}, 1, channels, outputs, 2, order).compare();
-        Convolutions({2, 1, 0, 1, 1, 2, 1, 5, 1, 3, 1}, 2, channels, outputs, 0, order).compare();
-      }
+    for (const auto& [channels, outputs] : {std::pair{6, 8}, {4, 6}, {6, 4}, {2, 4}}) {
+      const ImageOrder order = kOrders[turn++ % 3], other = kOrders[turn % 3];
+      Convolutions({2, 1, 1, 2, 1, 1, 2, 9, 7, 3, 5}, 3, channels, outputs, 7, order).compare();
+      Convolutions({1, 1, 1, 1, 1, 1, 1, 6, 7, 3, 3}, 2, channels, outputs, 5, other).compare();
+      Convolutions({1, 1, 0, 0, 1, 1, 1, 1, 1, 1, 1}, 1, channels, outputs, 2, other).compare();
+      Convolutions({2, 1, 0, 1, 1, 2, 1, 5, 1, 3, 1}, 2, channels, outputs, 0, order).compare();
+    }
   }
   // Depthwise: a kernel of one channel lies the same both ways.
   for (const cuda::Way way : {cuda::Way::tiles, cuda::Way::columns}) {

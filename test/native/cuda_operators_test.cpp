@@ -251,7 +251,7 @@ TEST(cuda_batch_norm) {
 TEST(cuda_batch_norm_of_channels) {
   for (const int64_t last_from : {1000, 1}) {
     const ChannelsLast last(last_from);
-    for (const Shape& shape : {Shape{3, 2, 4, 5}, Shape{2, 19, 3, 1}, Shape{3, 11, 26, 28}, Shape{6, 1, 52, 54}})
+    for (const Shape& shape : {Shape{3, 2, 4, 5}, Shape{2, 19, 3, 1}, Shape{3, 3, 26, 28}})
       compare_batch_norms(shape, true);
   }
 }

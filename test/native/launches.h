@@ -99,13 +99,13 @@ struct Conv {
     l.operand_count = 3;
     // conv2d y, x, w; conv2d_input x, w, y; conv2d_weight w, x, y
     const bool forward = code == LaunchCode::conv2d, input = code == LaunchCode::conv2d_input;
-    const auto rows = [&](int operand, int64_t outer, int64_t inner) {
-      l.operands[operand].strides[0] = outer;
-      l.operands[operand].strides[1] = inner;
+    const auto dense = [&](int operand, int64_t inner, int64_t height, int64_t width) {
+      const int64_t strides[] = {inner * height * width, height * width, width, 1};
+      std::memcpy(l.operands[operand].strides, strides, sizeof strides);
     };
-    rows(forward ? 0 : 2, o * oh() * ow(), oh() * ow());
-    rows(input ? 0 : 1, c * h * w, h * w);
-    rows(forward ? 2 : input ? 1 : 0, c / groups * kh * kw, kh * kw);
+    dense(forward ? 0 : 2, o, oh(), ow());
+    dense(input ? 0 : 1, c, h, w);
+    dense(forward ? 2 : input ? 1 : 0, c / groups, kh, kw);
     return l;
   }
 };
