@@ -6,6 +6,7 @@
 
 #include "backend/cuda/cut.h"
 #include "backend/cuda/enqueue.h"
+#include "backend/cuda/kernels/convolution.h"
 #include "backend/cuda/kernels/table.h"
 #include "backend/cuda/way.h"
 
@@ -26,9 +27,6 @@ Roles roles_of(LaunchCode code) {
       return {1, 0, 2};
   }
 }
-
-// Whether the channels of a pixel lie side by side, of x or of y.
-bool channels_last(const Launch& l, int64_t which) { return (l.ints[kChannelsLastInt] & which) != 0; }
 
 // Whether the images that go in, or their gradient, are the columns.
 bool shows_every_pixel(const Launch& l) {

@@ -24,8 +24,7 @@ int compute_type(DType real, Precision precision) {
   }
 }
 
-}  // namespace
-
+// The same product with c by rows: that of the transposed matrices where c is by columns.
 MatrixProduct with_rows(MatrixProduct p) {
   if (!p.c.transposed) return p;
   std::swap(p.m, p.n);
@@ -33,6 +32,8 @@ MatrixProduct with_rows(MatrixProduct p) {
   for (Matrices* matrices : {&p.a, &p.b, &p.c}) matrices->transposed = !matrices->transposed;
   return p;
 }
+
+}  // namespace
 
 bool fits(const MatrixProduct& p) {
   return std::max({p.m, p.n, p.k, p.items, p.a.lead, p.b.lead, p.c.lead}) <= std::numeric_limits<int>::max();

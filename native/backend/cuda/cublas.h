@@ -51,8 +51,6 @@ struct MatrixProduct {
   Matrices a, b, c;
   bool adds;
 };
-// The same product with c by rows: that of the transposed where it is `transposed`.
-MatrixProduct with_rows(MatrixProduct product);
 // Whether all numbers are such as the library takes.
 bool fits(const MatrixProduct& product);
 

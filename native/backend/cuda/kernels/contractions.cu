@@ -144,11 +144,7 @@ struct ConvInput {
   T* x;
 
   __device__ ConvInput(const Task& task, int64_t group)
-      : s(task),
-        from(task, 2),
-        to(task, 0),
-        kernels(task, 1),
-        outputs_last((task.ints[kChannelsLastInt] & kOutputsLast) != 0) {
+      : s(task), from(task, 2), to(task, 0), kernels(task, 1), outputs_last(channels_last(task, kOutputsLast)) {
     rows = s.group_c;
     columns = static_cast<int64_t>(s.n) * s.h * s.w;
     depth = static_cast<int64_t>(s.group_o) * s.taps;
@@ -192,11 +188,7 @@ struct ConvWeight {
   T* w;
 
   __device__ ConvWeight(const Task& task, int64_t group)
-      : s(task),
-        of_x(task, 1),
-        of_y(task, 2),
-        kernels(task, 0),
-        outputs_last((task.ints[kChannelsLastInt] & kOutputsLast) != 0) {
+      : s(task), of_x(task, 1), of_y(task, 2), kernels(task, 0), outputs_last(channels_last(task, kOutputsLast)) {
     rows = s.group_o;
     columns = static_cast<int64_t>(s.group_c) * s.taps;
     depth = static_cast<int64_t>(s.n) * s.oh * s.ow;

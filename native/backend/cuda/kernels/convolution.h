@@ -20,6 +20,13 @@ struct Sizes {
   }
 };
 
+// Whether the channels of a pixel lie side by side, of x (kInputsLast) or of y (kOutputsLast). It is written in the
+// launch, since one channel or one tap lies both ways.
+template <typename LaunchOrTask>
+__host__ __device__ inline bool channels_last(const LaunchOrTask& l, int64_t which) {
+  return (l.ints[kChannelsLastInt] & which) != 0;
+}
+
 // How far apart the images of an operand lie in memory, and the channels of one.
 template <typename I = int64_t>
 struct Planes {
@@ -37,8 +44,7 @@ struct Images : Planes<> {
   __device__ Images(const Task& task, int operand) : Planes(task, operand), pixel(task.operands[operand].strides[3]) {}
 };
 
-// The same of weights; the taps of a kernel follow each other row by row. Whether channels are last is written in the
-// launch, since one channel or one tap lies both ways.
+// The same of weights, which lie as x does; the taps of a kernel follow each other row by row.
 struct Kernels {
   int64_t output, input, tap;
   bool channels_last;
@@ -47,7 +53,7 @@ struct Kernels {
       : output(task.operands[operand].strides[0]),
         input(task.operands[operand].strides[1]),
         tap(task.operands[operand].strides[3]),
-        channels_last((task.ints[kChannelsLastInt] & kInputsLast) != 0) {}
+        channels_last(cuda::channels_last(task, kInputsLast)) {}
 };
 
 // A position among the channels and the taps of a kernel, counted as they lie.
