@@ -58,8 +58,8 @@ export const cellsAtOnce = (device: string): number => callNative(() => loadNati
  * Trains and measures what is missing in `store`: on the CPU cell after cell, on a device several side by side. If one
  * fails, the others stop and are saved.
  *
- * @throws PtmzError `INVALID_ARGUMENT` or `CUDA_UNAVAILABLE` for the device, or the number of jobs, before any work; those of training, measures
- * and files; with an aborted signal it rejects with `signal.reason`
+ * @throws PtmzError `INVALID_ARGUMENT` or `CUDA_UNAVAILABLE` for the device, or the number of jobs, before any work;
+ * those of training, measures and files; with an aborted signal it rejects with `signal.reason`
  */
 export async function runZoo(store: ZooStore, options: ZooOptions = {}): Promise<void> {
   const device = requireDevice('device', options.device ?? 'cpu');
